@@ -1,0 +1,5 @@
+"""Allow ``python -m bat``."""
+
+from bat.cli import main
+
+main()

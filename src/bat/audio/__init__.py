@@ -1,0 +1,1 @@
+"""Sound in: decoding and resampling, PCM, front ends."""

@@ -1,0 +1,371 @@
+"""The command line: one command per stage, and the audit of what they made.
+
+The workflow calls the stage commands; by hand they serve to rerun one job. Heavy libraries are
+imported by the stages, so that ``--help`` answers at once.
+"""
+
+import errno
+import importlib
+import logging
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from bat.errors import BatError
+from bat.runtime import end_cleanly, limit_threads, start_log
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="BAT as a pipeline: every number can be traced, rebuilt and verified.\n\n"
+    "Run the whole default experiment:  snakemake --cores 2 results/tables/main.csv\n\n"
+    "Where does a number come from?     bat audit trace 'bat-mini,cgp,speaker,accuracy'\n\n"
+    "Does everything still hold?        bat audit verify",
+)
+audit_app = typer.Typer(no_args_is_help=True, help="Trace and verify results.")
+app.add_typer(audit_app, name="audit")
+
+Params = Annotated[Path, typer.Option(help="Parameter file of the experiment.")]
+Out = Annotated[Path, typer.Option(help="Folder for the outputs and their recipe.")]
+Threads = Annotated[int, typer.Option(min=1, help="Threads of the numerical libraries.")]
+Log = Annotated[Path | None, typer.Option(help="File to write the log to, beside the screen.")]
+Files = Annotated[list[Path], typer.Option(help="Input files; repeat the option for more.")]
+File = Annotated[Path, typer.Option(help="Input file.")]
+Text = Annotated[str, typer.Option()]
+
+DEFAULT_PARAMS = Path("params.yaml")
+
+
+def _run(
+    stage: str,
+    selection: Mapping[str, str],
+    inputs: Mapping[str, list[Path]],
+    *,
+    params: Path,
+    out: Path,
+    threads: int,
+    log: Path | None,
+) -> None:
+    """Run one job of a stage."""
+    limit_threads(threads)
+    start_log(log)
+    end_cleanly()
+    from bat.provenance.job import Job
+    from bat.workflow import Plan
+
+    plan = Plan(params)
+    settings = plan.settings(stage, selection)
+    module = importlib.import_module(f"bat.stages.{stage}")
+    with Job(
+        stage=stage,
+        selection=selection,
+        settings=settings.model_dump(mode="json"),
+        inputs=inputs,
+        folder=out,
+        code=plan.code(stage, selection),
+        determinism=module.DETERMINISM,
+        wanted=lambda: Plan(params).wanted(stage, **selection),
+    ) as job:
+        module.run(job, settings)
+    logging.getLogger(__name__).info("%s: wrote %s", " ".join([stage, *selection.values()]), out)
+
+
+@app.command()
+def download(
+    out: Out, params: Params = DEFAULT_PARAMS, threads: Threads = 1, log: Log = None
+) -> None:
+    """Fetch the source archive and check its hash.
+
+    Example: bat download --out data/source
+    """
+    _run("download", {}, {}, params=params, out=out, threads=threads, log=log)
+
+
+@app.command()
+def prepare(
+    archive: File, out: Out, params: Params = DEFAULT_PARAMS, threads: Threads = 1, log: Log = None
+) -> None:
+    """Make the ledger of every source file and the manifest of clips of every task.
+
+    Example: bat prepare --archive data/source/archive --out data/manifest
+    """
+    _run("prepare", {}, {"archive": [archive]}, params=params, out=out, threads=threads, log=log)
+
+
+@app.command()
+def resample(
+    archive: File,
+    ledger: File,
+    out: Out,
+    params: Params = DEFAULT_PARAMS,
+    threads: Threads = 1,
+    log: Log = None,
+) -> None:
+    """Bring every usable recording to 16 kHz mono.
+
+    Example: bat resample --archive data/source/archive --ledger data/manifest/ledger.parquet
+    --out data/pcm
+    """
+    inputs = {"archive": [archive], "ledger": [ledger]}
+    _run("resample", {}, inputs, params=params, out=out, threads=threads, log=log)
+
+
+@app.command()
+def frontend(
+    frontend: Text,
+    task: Text,
+    manifest: File,
+    pcm: Files,
+    out: Out,
+    params: Params = DEFAULT_PARAMS,
+    threads: Threads = 1,
+    log: Log = None,
+) -> None:
+    """Cache the spectrograms of every clip of a task.
+
+    Example: bat frontend --frontend bat --task speaker --manifest data/manifest/speaker.parquet
+    --pcm data/pcm/pcm.npy --pcm data/pcm/index.parquet --out data/spectrograms/bat/speaker
+    """
+    inputs = {"manifest": [manifest], "pcm": pcm}
+    selection = {"frontend": frontend, "task": task}
+    _run("frontend", selection, inputs, params=params, out=out, threads=threads, log=log)
+
+
+@app.command()
+def pretrain(
+    model: Text,
+    group: Text,
+    manifest: File,
+    spectrograms: File,
+    out: Out,
+    params: Params = DEFAULT_PARAMS,
+    threads: Threads = 1,
+    log: Log = None,
+) -> None:
+    """Pretrain an encoder on the meetings of one group.
+
+    Example: bat pretrain --model bat-mini --group early --manifest data/manifest/speaker.parquet
+    --spectrograms data/spectrograms/bat/speaker/spectrograms.safetensors
+    --out results/pretrain/bat-mini/early
+    """
+    inputs = {"manifest": [manifest], "spectrograms": [spectrograms]}
+    selection = {"model": model, "group": group}
+    _run("pretrain", selection, inputs, params=params, out=out, threads=threads, log=log)
+
+
+@app.command()
+def embed(
+    model: Text,
+    group: Text,
+    task: Text,
+    encoder: File,
+    spectrograms: File,
+    out: Out,
+    params: Params = DEFAULT_PARAMS,
+    threads: Threads = 1,
+    log: Log = None,
+) -> None:
+    """Cache the tokens of every block for every clip of a task.
+
+    Example: bat embed --model bat-mini --group early --task speaker
+    --encoder results/pretrain/bat-mini/early/encoder.safetensors
+    --spectrograms data/spectrograms/bat/speaker/spectrograms.safetensors
+    --out data/tokens/bat-mini/early/speaker
+    """
+    inputs = {"encoder": [encoder], "spectrograms": [spectrograms]}
+    selection = {"model": model, "group": group, "task": task}
+    _run("embed", selection, inputs, params=params, out=out, threads=threads, log=log)
+
+
+@app.command()
+def probe(
+    model: Text,
+    task: Text,
+    method: Text,
+    manifest: File,
+    tokens: Files,
+    out: Out,
+    part: Text = "all",
+    params: Params = DEFAULT_PARAMS,
+    threads: Threads = 1,
+    log: Log = None,
+) -> None:
+    """Train and test a probe on cached tokens, for every fold and seed of a part.
+
+    Example: bat probe --model bat-mini --task speaker --method cgp
+    --manifest data/manifest/speaker.parquet
+    --tokens data/tokens/bat-mini/early/speaker/tokens.safetensors
+    --tokens data/tokens/bat-mini/late/speaker/tokens.safetensors
+    --out results/probe/bat-mini/speaker/cgp/all
+    """
+    inputs = {"manifest": [manifest], "tokens": tokens}
+    selection = {"model": model, "task": task, "method": method, "part": part}
+    _run("probe", selection, inputs, params=params, out=out, threads=threads, log=log)
+
+
+@app.command()
+def finetune(
+    model: Text,
+    task: Text,
+    manifest: File,
+    encoder: Files,
+    spectrograms: File,
+    out: Out,
+    part: Text = "all",
+    params: Params = DEFAULT_PARAMS,
+    threads: Threads = 1,
+    log: Log = None,
+) -> None:
+    """Fine-tune a whole encoder and test it, for every fold and seed of a part.
+
+    Example: bat finetune --model bat-mini --task speaker --manifest data/manifest/speaker.parquet
+    --encoder results/pretrain/bat-mini/early/encoder.safetensors
+    --encoder results/pretrain/bat-mini/late/encoder.safetensors
+    --spectrograms data/spectrograms/bat/speaker/spectrograms.safetensors
+    --out results/finetune/bat-mini/speaker/all
+    """
+    inputs = {"manifest": [manifest], "encoder": encoder, "spectrograms": [spectrograms]}
+    selection = {"model": model, "task": task, "part": part}
+    _run("finetune", selection, inputs, params=params, out=out, threads=threads, log=log)
+
+
+@app.command()
+def baseline(
+    task: Text,
+    manifest: File,
+    spectrograms: File,
+    out: Out,
+    params: Params = DEFAULT_PARAMS,
+    threads: Threads = 1,
+    log: Log = None,
+) -> None:
+    """Logistic regression on the mean and deviation of every mel bin.
+
+    Example: bat baseline --task speaker --manifest data/manifest/speaker.parquet
+    --spectrograms data/spectrograms/bat/speaker/spectrograms.safetensors
+    --out results/baseline/speaker
+    """
+    inputs = {"manifest": [manifest], "spectrograms": [spectrograms]}
+    _run("baseline", {"task": task}, inputs, params=params, out=out, threads=threads, log=log)
+
+
+@app.command()
+def figure(
+    metrics: Files,
+    curves: Files,
+    spectrograms: Files,
+    out: Out,
+    params: Params = DEFAULT_PARAMS,
+    threads: Threads = 1,
+    log: Log = None,
+) -> None:
+    """Draw the figures, each with the table of numbers behind it.
+
+    The workflow calls this with every metrics file; see rule figure in workflow/rules/report.smk.
+    """
+    inputs = {"metrics": metrics, "curves": curves, "spectrograms": spectrograms}
+    _run("figure", {}, inputs, params=params, out=out, threads=threads, log=log)
+
+
+@audit_app.command("run")
+def audit_run(
+    results: Files, out: Out, params: Params = DEFAULT_PARAMS, threads: Threads = 1, log: Log = None
+) -> None:
+    """Verify every record behind the results (the stage that the table waits for)."""
+    _run("audit", {}, {"results": results}, params=params, out=out, threads=threads, log=log)
+
+
+@app.command()
+def table(
+    metrics: Files,
+    predictions: Files,
+    audit: File,
+    out: Out,
+    params: Params = DEFAULT_PARAMS,
+    threads: Threads = 1,
+    log: Log = None,
+) -> None:
+    """Assemble the main table from verified metrics and predictions.
+
+    The workflow calls this with every metrics file; see rule table in workflow/rules/report.smk.
+    """
+    inputs = {"metrics": metrics, "predictions": predictions, "audit": [audit]}
+    _run("table", {}, inputs, params=params, out=out, threads=threads, log=log)
+
+
+Results = Annotated[Path, typer.Option(help="Folder of the main table.")]
+DEFAULT_TABLES = Path("results/tables")
+
+
+@audit_app.command("trace")
+def audit_trace(
+    cell: Annotated[str, typer.Argument(help="model,method,task,metric or the record's id.")],
+    tables: Results = DEFAULT_TABLES,
+    verify: Annotated[bool, typer.Option("--verify", help="Rehash every file on the way.")] = False,
+) -> None:
+    """Print the whole chain behind a number, down to the source archive.
+
+    Example: bat audit trace 'main.csv#bat-mini,cgp,speaker,accuracy' --verify
+    """
+    from bat.provenance.lineage import print_trace
+
+    print_trace(cell, tables, verify=verify)
+
+
+@audit_app.command("verify")
+def audit_verify(
+    folder: Annotated[list[Path] | None, typer.Argument(help="Folders to verify.")] = None,
+) -> None:
+    """Rehash everything that a recipe describes, and name what does not match.
+
+    Example: bat audit verify results data
+    """
+    from bat.provenance.lineage import print_verification
+
+    print_verification(folder or [Path("data"), Path("results")])
+
+
+@app.command()
+def show(table: Annotated[Path, typer.Argument(help="Main table.")]) -> None:
+    """Print the main table on the screen.
+
+    Example: bat show results/tables/main.csv
+    """
+    from bat.evaluation.display import print_table
+
+    print_table(table)
+
+
+def main() -> None:
+    """Run the command line; a problem the user can mend is one line, not a traceback."""
+    try:
+        app(prog_name="bat")
+    except BatError as error:
+        _complain(str(error))
+    except OSError as error:
+        _complain(_system_problem(error))
+
+
+def _complain(message: str) -> NoReturn:
+    logger = logging.getLogger("bat")
+    if logger.handlers:
+        logger.error("error: %s", message)
+    else:
+        typer.echo(f"error: {message}", err=True)
+    sys.exit(1)
+
+
+def _system_problem(error: OSError) -> str:
+    where = f"{error.filename}: " if error.filename else ""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"{where}the disk is full; free some space and run the same command again"
+    return f"{where}{error.strerror or error}"
+
+
+if __name__ == "__main__":
+    main()

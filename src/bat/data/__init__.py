@@ -1,0 +1,1 @@
+"""Data sets as tables: source files, ledgers, manifests and shards."""

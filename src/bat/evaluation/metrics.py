@@ -1,0 +1,113 @@
+"""Metrics of clip classification.
+
+Every metric takes weights, the number of times each clip counts, so that a bootstrap over clips is
+a product with a matrix of counts instead of a loop: all functions work on many resamples at once.
+Values are shares between 0 and 1.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bat.errors import BatError
+
+Floats = NDArray[np.float64]
+Booleans = NDArray[np.bool_]
+
+
+def average_precision(scores_N: Floats, present_N: Booleans, weights_RN: Floats) -> Floats:
+    """Average precision of one class.
+
+    The mean over the positives of (positives scored at least as high) / (all scored at least as
+    high), which is scikit-learn's definition, ties included.
+
+    Parameters
+    ----------
+    scores_N
+        Score of each clip.
+    present_N
+        Whether the class is present.
+    weights_RN
+        How often each clip counts, in each of R resamples.
+
+    Returns
+    -------
+    ndarray [R]
+        NaN where a resample holds no positive.
+    """
+    order = np.argsort(-scores_N, kind="stable")
+    scores, present, weights = scores_N[order], present_N[order], weights_RN[:, order]
+    # Tied scores share the counts at the last of them.
+    last_of_tie = np.searchsorted(-scores, -scores, side="right") - 1
+    positives = np.cumsum(weights * present, axis=1)[:, last_of_tie]
+    everything = np.cumsum(weights, axis=1)[:, last_of_tie]
+    precision = np.divide(
+        positives, everything, out=np.zeros_like(positives), where=everything > 0
+    )
+    total = (weights * present).sum(axis=1)
+    with np.errstate(invalid="ignore"):
+        return np.asarray((precision * weights * present).sum(axis=1) / np.where(total, total, np.nan))
+
+
+def mean_average_precision(scores: Floats, present: Booleans, weights_RN: Floats) -> Floats:
+    """Average precision, averaged over the classes that have a positive (macro mAP)."""
+    per_class = np.stack(
+        [
+            average_precision(scores[:, c], present[:, c], weights_RN)
+            for c in np.flatnonzero(present.any(axis=0))
+        ]
+    )
+    return np.asarray(np.nanmean(per_class, axis=0))
+
+
+def accuracy(scores: Floats, present: Booleans, weights_RN: Floats) -> Floats:
+    """Share of clips whose highest score is that of their (one) class."""
+    correct = present[np.arange(len(scores)), scores.argmax(axis=1)]
+    return np.asarray((weights_RN * correct).sum(axis=1) / weights_RN.sum(axis=1))
+
+
+def macro_f1(scores: Floats, present: Booleans, weights_RN: Floats) -> Floats:
+    """F1 at a probability of 0.5, averaged over all classes; 0 where a class has no true positive.
+
+    ``scores`` are probabilities.
+    """
+    found = scores >= 0.5
+    true_positives = weights_RN @ (found & present)
+    errors = weights_RN @ (found ^ present)
+    denominator = 2 * true_positives + errors
+    f1 = np.divide(
+        2 * true_positives, denominator, out=np.zeros_like(denominator), where=denominator > 0
+    )
+    return np.asarray(f1.mean(axis=1))
+
+
+METRICS: dict[str, Callable[[Floats, Booleans, Floats], Floats]] = {
+    "accuracy": accuracy,
+    "mAP": mean_average_precision,
+    "F1": macro_f1,
+}
+
+
+def evaluate(metric: str, scores: Floats, present: Booleans) -> float:
+    """Return one metric of one test set.
+
+    Parameters
+    ----------
+    metric
+        ``accuracy``, ``mAP`` or ``F1``.
+    scores : [N, C]
+        Probabilities.
+    present : [N, C]
+        Labels.
+
+    Raises
+    ------
+    BatError
+        For scores that are not finite, or shapes that do not match.
+    """
+    if scores.shape != present.shape or not len(scores):
+        raise BatError(f"{metric}: scores {scores.shape} and labels {present.shape} do not match")
+    if not np.isfinite(scores).all():
+        raise BatError(f"{metric}: {int((~np.isfinite(scores)).sum())} scores are not finite")
+    return float(METRICS[metric](scores, present, np.ones((1, len(scores))))[0])

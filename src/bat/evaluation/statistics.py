@@ -1,0 +1,92 @@
+"""The spread of a number: over folds and seeds, and over the clips it was measured on."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from bat.evaluation.metrics import METRICS, Booleans, Floats
+
+
+@dataclass(frozen=True, kw_only=True)
+class Predictions:
+    """Scores of one run on its test fold.
+
+    Attributes
+    ----------
+    fold, seed
+        Which run.
+    clips
+        Ids of the test clips, in the order of the rows below.
+    scores : [N, C]
+        Probabilities.
+    present : [N, C]
+        Labels.
+    """
+
+    fold: str
+    seed: int
+    clips: list[str]
+    scores: Floats
+    present: Booleans
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """One cell of the main table, as shares between 0 and 1."""
+
+    mean: float
+    std: float
+    low: float
+    high: float
+    clips: int
+    folds: int
+    seeds: int
+
+
+def summarise(
+    runs: list[Predictions], metric: str, *, resamples: int, confidence: float, seed: int
+) -> Summary:
+    """Average a metric over folds and seeds, with its spread.
+
+    Parameters
+    ----------
+    runs
+        One per fold and seed, each seed on the same clips.
+    metric
+        Name of the metric.
+    resamples, confidence, seed
+        Of the bootstrap: clips are drawn with replacement inside each test fold, the same draw
+        for every seed and every method, and the mean over folds and seeds is taken anew.
+
+    Returns
+    -------
+    Summary
+        ``std`` is the standard deviation over all folds and seeds (with n - 1; 0 for one run).
+    """
+    values, resampled = [], []
+    for run in runs:
+        weights = _draws(run.fold, len(run.clips), resamples, seed)
+        counts = np.concatenate([np.ones((1, len(run.clips))), weights])
+        of_run = METRICS[metric](run.scores, run.present, counts)
+        values.append(of_run[0])
+        resampled.append(of_run[1:])
+    tail = (1 - confidence) / 2
+    low, high = np.nanquantile(np.mean(resampled, axis=0), [tail, 1 - tail])
+    return Summary(
+        mean=float(np.mean(values)),
+        std=float(np.std(values, ddof=1)) if len(values) > 1 else 0.0,
+        low=float(low),
+        high=float(high),
+        clips=sum({run.fold: len(run.clips) for run in runs}.values()),
+        folds=len({run.fold for run in runs}),
+        seeds=len({run.seed for run in runs}),
+    )
+
+
+def _draws(fold: str, clips: int, resamples: int, seed: int) -> Floats:
+    """How often each clip of a fold is drawn, [resamples, clips]."""
+    generator = np.random.default_rng([seed, *fold.encode()])
+    drawn = generator.integers(0, clips, size=(resamples, clips))
+    flat = drawn + np.arange(resamples)[:, None] * clips
+    counts = np.bincount(flat.ravel(), minlength=resamples * clips)
+    return counts.reshape(resamples, clips).astype(np.float64)

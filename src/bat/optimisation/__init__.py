@@ -1,0 +1,1 @@
+"""Learning-rate and decay schedules, parameter groups and losses."""

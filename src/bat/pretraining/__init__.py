@@ -1,0 +1,1 @@
+"""Masked latent regression: masks, targets, loss, teacher average and the training step."""

@@ -1,0 +1,1 @@
+"""How each result came to be: recipes, run logs, verification and lineage."""

@@ -1,0 +1,175 @@
+"""One run of one stage: verified inputs, atomic outputs, and the record of both.
+
+The order of things is the point. Inputs are hashed and compared with the recipes of their makers
+before anything is computed. Outputs are written to a folder that no rule of the workflow knows,
+flushed to the disk, and moved into place only when the job is complete and still wanted; the
+recipe is moved last. A job that is killed at any moment leaves nothing that looks finished.
+"""
+
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from bat.errors import BatError
+from bat.provenance.environment import RunClock, environment_lock
+from bat.provenance.hashing import canonical_json, sha256_of_file
+from bat.provenance.recipe import (
+    RECIPE,
+    RUN_LOG,
+    InputFile,
+    OutputFile,
+    Recipe,
+    read_recipe,
+    verify_file,
+)
+
+_PARTIAL = ".partial-"
+
+
+@dataclass(kw_only=True)
+class Job:
+    """Context of one run of a stage.
+
+    Parameters
+    ----------
+    stage, selection
+        Name of the stage, and what this job is about (model, task, fold ...).
+    settings
+        The parameters that this job sees, as plain values.
+    inputs
+        Files to read by role; each must lie beside the recipe of the job that made it.
+    folder
+        Where the outputs go.
+    code
+        Hash of every module that the stage imports.
+    determinism
+        ``bitwise``, ``bitwise-same-hardware``, ``tolerance`` or ``stochastic``.
+    wanted
+        Computes the digest of settings and code that the experiment wants now; asked at the start
+        and at the end, so that work that went stale meanwhile is thrown away.
+
+    Raises
+    ------
+    BatError
+        On entry where an input does not match its recipe; on exit where the job went stale.
+    """
+
+    stage: str
+    selection: Mapping[str, str]
+    settings: dict[str, Any]
+    inputs: Mapping[str, list[Path]]
+    folder: Path
+    code: dict[str, str]
+    determinism: str
+    wanted: Callable[[], str]
+    _verified: list[InputFile] = field(default_factory=list, init=False)
+
+    def __enter__(self) -> Self:
+        self._clock = RunClock()
+        self._wanted_at_start = self.wanted()
+        self._verified = [
+            _verify_input(role, path) for role, paths in self.inputs.items() for path in paths
+        ]
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for leftover in self.folder.glob(_PARTIAL + "*"):
+            shutil.rmtree(leftover, ignore_errors=True)
+        self._partial = self.folder / f"{_PARTIAL}{os.getpid()}"
+        self._partial.mkdir()
+        return self
+
+    def paths(self, role: str) -> list[Path]:
+        """Return the verified input files of a role."""
+        return list(self.inputs[role])
+
+    def path(self, role: str) -> Path:
+        """Return the one verified input file of a role."""
+        (only,) = self.inputs[role]
+        return only
+
+    def maker(self, path: Path) -> Recipe:
+        """Return the recipe of the job that made an input file."""
+        return read_recipe(path.parent)
+
+    def output(self, name: str) -> Path:
+        """Return where to write an output file; it is moved into place when the job is done."""
+        return self._partial / name
+
+    def write_json(self, name: str, value: Any) -> None:
+        """Write a plain value as canonical JSON."""
+        self.output(name).write_text(canonical_json(value), encoding="utf-8")
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            if kind is None:
+                self._publish()
+        finally:
+            shutil.rmtree(self._partial, ignore_errors=True)
+
+    def _publish(self) -> None:
+        recipe = self._recipe()
+        self.output(RECIPE).write_text(recipe.text(), encoding="utf-8")
+        self.write_json(RUN_LOG, self._clock.log(recipe.id))
+        names = [output.name for output in recipe.outputs] + [RUN_LOG, RECIPE]
+        for name in names:
+            _flush(self.output(name))
+        self._check_not_stale()
+        (self.folder / RECIPE).unlink(missing_ok=True)
+        for name in names:
+            self.output(name).replace(self.folder / name)
+        _flush(self.folder)
+
+    def _recipe(self) -> Recipe:
+        written = sorted(path for path in self._partial.iterdir() if path.is_file())
+        return Recipe(
+            format=1,
+            stage=self.stage,
+            selection=dict(self.selection),
+            settings=self.settings,
+            inputs=self._verified,
+            outputs=[
+                OutputFile(name=p.name, sha256=sha256_of_file(p), bytes=p.stat().st_size)
+                for p in written
+            ],
+            code=self.code,
+            environment_lock=environment_lock(),
+            determinism=self.determinism,
+            wanted=self._wanted_at_start,
+        )
+
+    def _check_not_stale(self) -> None:
+        if self.wanted() != self._wanted_at_start:
+            raise BatError(
+                f"{self.folder}: the parameters or the code changed while this job ran; "
+                "its result is discarded; run again"
+            )
+        for known in self._verified:
+            if read_recipe(Path(known.path).parent).id != known.recipe:
+                raise BatError(
+                    f"{known.path}: was rebuilt while this job ran; its result is discarded; "
+                    "run again"
+                )
+
+
+def _verify_input(role: str, path: Path) -> InputFile:
+    maker = read_recipe(path.parent)
+    return InputFile(
+        role=role, path=path.as_posix(), sha256=verify_file(path, maker), recipe=maker.id
+    )
+
+
+def _flush(path: Path) -> None:
+    """Force a file or a folder entry to the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

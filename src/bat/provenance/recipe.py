@@ -1,0 +1,113 @@
+"""The recipe of a job: everything that determines its outputs, and the hashes of both.
+
+One job writes one folder, and in it one ``recipe.json``. A recipe holds no time, host or absolute
+path, so that the same work gives the same bytes anywhere; those stand in ``run.json`` beside it.
+A recipe's id is the SHA-256 of its bytes. It names the ids of the recipes that made its inputs, so
+that one id pins a whole chain down to the source archive.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from bat.errors import BatError
+from bat.provenance.hashing import canonical_json, sha256_of_file
+
+RECIPE = "recipe.json"
+RUN_LOG = "run.json"
+
+
+class OutputFile(BaseModel):
+    """A file that a job wrote; ``name`` is relative to the recipe's folder."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    name: str
+    sha256: str
+    bytes: int
+
+
+class InputFile(BaseModel):
+    """A file that a job read; ``recipe`` is the id of the recipe of the job that made it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    role: str
+    path: str
+    sha256: str
+    recipe: str
+
+
+class Recipe(BaseModel):
+    """What a job did, without when and where."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    format: int
+    stage: str
+    selection: dict[str, str]
+    settings: dict[str, Any]
+    inputs: list[InputFile]
+    outputs: list[OutputFile]
+    code: dict[str, str]
+    environment_lock: str
+    determinism: str
+    wanted: str
+
+    def text(self) -> str:
+        """Return the bytes of ``recipe.json`` as text."""
+        return canonical_json(self.model_dump(mode="json"))
+
+    @property
+    def id(self) -> str:
+        """SHA-256 of the recipe, the name under which results cite it."""
+        return hashlib.sha256(self.text().encode()).hexdigest()
+
+    def output(self, name: str) -> OutputFile | None:
+        """Return the entry of an output file, or None where the job did not write it."""
+        return next((output for output in self.outputs if output.name == name), None)
+
+
+def read_recipe(folder: Path) -> Recipe:
+    """Read the recipe of the job that wrote ``folder``.
+
+    Raises
+    ------
+    BatError
+        Where there is none, or where it is damaged.
+    """
+    path = folder / RECIPE
+    if not path.is_file():
+        raise BatError(
+            f"{folder}: has no {RECIPE}: its job did not finish; delete the folder and run again"
+        )
+    text = path.read_text(encoding="utf-8", errors="replace")
+    try:
+        recipe = Recipe.model_validate(json.loads(text))
+    except (json.JSONDecodeError, ValidationError) as error:
+        raise BatError(f"{path}: not a recipe: {' '.join(str(error).split())}") from None
+    if recipe.text() != text:
+        raise BatError(f"{path}: was edited: its text is not the canonical text of its content")
+    return recipe
+
+
+def verify_file(path: Path, recipe: Recipe) -> str:
+    """Hash a file and compare it with the recipe of its maker; return the hash.
+
+    Raises
+    ------
+    BatError
+        Naming the file, the expected and the found hash.
+    """
+    output = recipe.output(path.name)
+    if output is None:
+        raise BatError(f"{path}: the recipe beside it (stage {recipe.stage}) did not make it")
+    if not path.is_file():
+        raise BatError(f"{path}: is missing; expected sha256 {output.sha256}")
+    found = sha256_of_file(path)
+    if found != output.sha256:
+        raise BatError(
+            f"{path}: changed after stage {recipe.stage} made it: expected sha256 "
+            f"{output.sha256}, found {found}; restore it, or delete {path.parent} and run again"
+        )
+    return found

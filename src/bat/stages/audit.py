@@ -1,0 +1,84 @@
+"""Verify every record behind the results; the table is made only of what passed."""
+
+import json
+from pathlib import Path
+
+from bat.data.clips import read_clips
+from bat.errors import BatError
+from bat.progress import track
+from bat.provenance.job import Job
+from bat.provenance.lineage import Verifier
+from bat.provenance.recipe import Recipe
+from bat.settings import AuditSettings
+
+DETERMINISM = "bitwise"
+
+
+def run(job: Job, settings: AuditSettings) -> None:
+    """Write ``verified.json``: how much was rehashed and which checks held.
+
+    Raises
+    ------
+    BatError
+        Naming the first file that does not match its record, or the first leak.
+    """
+    verifier = Verifier()
+    folders = list(dict.fromkeys(path.parent for path in job.paths("results")))
+    for folder in track(folders, "rehashing"):
+        verifier.add(folder)
+    verifier.check_links()
+    if verifier.problems:
+        raise BatError(f"{len(verifier.problems)} problems, the first: {verifier.problems[0]}")
+    checked = _check_leaks(verifier.recipes)
+    job.write_json(
+        "verified.json",
+        {
+            "records": {str(folder): recipe.id for folder, recipe in verifier.recipes.items()},
+            "files": verifier.files,
+            "bytes": verifier.bytes,
+            "runs_checked_for_leaks": checked,
+            "groups": settings.model_dump(mode="json")["groups"],
+        },
+    )
+
+
+def _check_leaks(recipes: dict[Path, Recipe]) -> int:
+    """Make sure that no run tests an encoder on a recording that it was pretrained on.
+
+    Read from the records: which encoder a run used, which recordings that encoder heard, and which
+    recordings the run's test clips are made of.
+    """
+    checked = 0
+    for folder, recipe in sorted(recipes.items()):
+        for one in recipe.settings.get("runs", []):
+            heard = _heard_by(folder, recipes, one["group"])
+            tested = _tested_in(recipe, one["fold"])
+            shared = sorted(heard & tested)
+            if shared:
+                raise BatError(
+                    f"{folder}: fold {one['fold']} tests an encoder on {len(shared)} recordings "
+                    f"that it was pretrained on, the first is {shared[0]}"
+                )
+            checked += 1
+    return checked
+
+
+def _heard_by(folder: Path, recipes: dict[Path, Recipe], group: str) -> set[str]:
+    """Recordings that the encoder of a group heard, found by following a record's inputs."""
+    pending, heard = [folder], set[str]()
+    while pending:
+        here = pending.pop()
+        recipe = recipes[here]
+        if recipe.stage == "pretrain" and recipe.selection["group"] == group:
+            heard |= set(json.loads((here / "clips.json").read_text())["recordings"])
+        if recipe.selection.get("group", group) == group:
+            pending.extend({Path(known.path).parent for known in recipe.inputs})
+    if not heard:
+        raise BatError(f"{folder}: no record says what the encoder of group {group} heard")
+    return heard
+
+
+def _tested_in(recipe: Recipe, fold: str) -> set[str]:
+    (manifest,) = [known.path for known in recipe.inputs if known.role == "manifest"]
+    clips = read_clips(Path(manifest))
+    return set(clips.manifest[clips.of([fold])]["group"].explode().to_list())

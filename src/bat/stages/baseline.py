@@ -1,0 +1,67 @@
+"""Logistic regression on the mean and the deviation over time of every mel bin.
+
+Speaker identity is carried by the long-term spectrum, so this row is hard to beat; it is what a
+learned representation must be measured against.
+"""
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from bat.data.clips import Clips, read_clips
+from bat.data.shards import read_spectrograms
+from bat.evaluation.metrics import Floats
+from bat.evaluation.runs import run_metrics, write_predictions
+from bat.evaluation.statistics import Predictions
+from bat.params import Baseline, MultiClassTask
+from bat.provenance.job import Job
+from bat.settings import BaselineSettings
+
+DETERMINISM = "bitwise-same-hardware"
+
+
+def run(job: Job, settings: BaselineSettings) -> None:
+    """Write ``metrics.json`` and ``predictions.parquet``; nothing here is random."""
+    clips = read_clips(job.path("manifest"))
+    shard = read_spectrograms(job.path("spectrograms"))
+    clips.check_order(shard.clip_ids, job.path("spectrograms"))
+    values = shard.spectrogram[:, 0].double().numpy()
+    features = np.concatenate([values.mean(axis=1), values.std(axis=1)], axis=1)
+    several = not isinstance(settings.task, MultiClassTask)
+    predictions = [
+        _train_and_test(fold, clips, features, settings.baseline, several=several)
+        for fold in settings.folds
+    ]
+    write_predictions(job.output("predictions.parquet"), predictions)
+    metrics = [run_metrics(one, settings.task.metrics) for one in predictions]
+    selection = {**job.selection, "model": "log-mel", "method": "logistic-regression"}
+    job.write_json("metrics.json", {**selection, "classes": clips.classes, "runs": metrics})
+
+
+def _train_and_test(
+    fold: str, clips: Clips, features: Floats, settings: Baseline, *, several: bool
+) -> Predictions:
+    """Fit on every meeting but one and score the clips of that one."""
+    train, test = clips.split(fold)
+    present = clips.present[train]
+    known = np.flatnonzero(present.any(axis=0))
+    regression = LogisticRegression(
+        C=settings.inverse_regularisation, max_iter=settings.maximum_iterations
+    )
+    if several:
+        model = make_pipeline(StandardScaler(), OneVsRestClassifier(regression))
+        model.fit(features[train], present[:, known])
+    else:
+        model = make_pipeline(StandardScaler(), regression)
+        model.fit(features[train], np.searchsorted(known, present.argmax(axis=1)))
+    scores = np.zeros((len(test), len(clips.classes)))
+    scores[:, known] = model.predict_proba(features[test])
+    return Predictions(
+        fold=fold,
+        seed=0,
+        clips=[clips.ids[index] for index in test],
+        scores=scores.astype(np.float32).astype(np.float64),
+        present=clips.present[test],
+    )

@@ -1,0 +1,100 @@
+"""Train and test a probe on cached tokens, once per fold and seed."""
+
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from bat.data.clips import Clips, read_clips
+from bat.data.shards import read_tokens
+from bat.evaluation.runs import run_metrics, write_predictions
+from bat.evaluation.statistics import Predictions
+from bat.models.tokens import Tokens
+from bat.params import Probe as ProbeParameters
+from bat.probes import build
+from bat.probes.base import Probe
+from bat.probes.training import predict, train_probe
+from bat.progress import track
+from bat.provenance.job import Job
+from bat.seeds import derive_seed
+from bat.settings import ProbeSettings, Run
+from bat.stages.targets import probabilities, training_labels
+
+DETERMINISM = "bitwise-same-hardware"
+_TRAINING_KEYS = {"steps", "warmup_steps", "batch_size", "learning_rate", "weight_decay"}
+
+
+def run(job: Job, settings: ProbeSettings) -> None:
+    """Write ``metrics.json``, ``predictions.parquet`` and the trained ``heads.safetensors``."""
+    torch.set_float32_matmul_precision(settings.compute.float32_matmul_precision)
+    clips = read_clips(job.path("manifest"))
+    tokens = _tokens_by_group(job, clips)
+    predictions, metrics, heads = [], [], {}
+    for one in track(settings.runs, "probing"):
+        probe, predicted, losses = _train_and_test(one, settings, clips, tokens[one.group])
+        details = {"last_loss": losses[-1], "gate": gate_weights(probe)}
+        predictions.append(predicted)
+        metrics.append(run_metrics(predicted, settings.task.metrics, **details))
+        heads.update(
+            {f"{one.fold}/{one.seed}/{name}": value for name, value in probe.state_dict().items()}
+        )
+    write_predictions(job.output("predictions.parquet"), predictions)
+    job.write_json(
+        "metrics.json", {**job.selection, "classes": clips.classes, "runs": metrics}
+    )
+    save_file(heads, job.output("heads.safetensors"))
+
+
+def _tokens_by_group(job: Job, clips: Clips) -> dict[str, Tokens]:
+    tokens = {}
+    for path in job.paths("tokens"):
+        shard = read_tokens(path)
+        clips.check_order(shard.clip_ids, path)
+        tokens[job.maker(path).selection["group"]] = Tokens(shard.cls, shard.patches)
+    return tokens
+
+
+def _train_and_test(
+    one: Run, settings: ProbeSettings, clips: Clips, tokens: Tokens
+) -> tuple[Probe, Predictions, list[float]]:
+    train, test = clips.split(one.fold)
+    train_index, test_index = torch.from_numpy(train), torch.from_numpy(test)
+    torch.manual_seed(derive_seed(one.seed, one.fold, "head"))
+    probe = build_probe(settings.probe, tokens, len(clips.classes))
+    losses = train_probe(
+        probe,
+        tokens.select(train_index),
+        training_labels(clips, settings.task)[train_index],
+        loss_name=settings.task.loss,
+        min_learning_rate=settings.probe.minimum_learning_rate,
+        betas=(settings.probe.betas[0], settings.probe.betas[1]),
+        seed=derive_seed(one.seed, one.fold, "training"),
+        **settings.probe.model_dump(include=_TRAINING_KEYS),
+    )
+    logits = predict(probe, tokens.select(test_index), batch_size=128)
+    predicted = Predictions(
+        fold=one.fold,
+        seed=one.seed,
+        clips=[clips.ids[index] for index in test],
+        scores=probabilities(logits, settings.task),
+        present=clips.present[test],
+    )
+    return probe, predicted, losses
+
+
+def build_probe(parameters: ProbeParameters, tokens: Tokens, classes: int) -> Probe:
+    """Build the probe of some parameters for these tokens."""
+    options = parameters.model_dump(exclude={"kind", "minimum_learning_rate", "betas"} | _TRAINING_KEYS)
+    depth, _, width = tokens.cls.shape
+    return build(parameters.kind, depth=depth, width=width, classes=classes, **options)
+
+
+def gate_weights(probe: Probe) -> list[float] | None:
+    """Weight that a gated probe gives to each block; None for the others."""
+    weights: Any = getattr(probe, "gate_weights", None)
+    if weights is None:
+        return None
+    of_blocks: Tensor = weights().detach()
+    return [float(weight) for weight in of_blocks]
+

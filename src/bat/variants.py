@@ -1,0 +1,37 @@
+"""Variants of a probe: a named probe with one of its settings changed.
+
+``cgp@prototypes=64`` is the probe ``cgp`` of the parameters with 64 prototypes. The figures are
+made of such variants; a variant is a job like any other and has its own recipe.
+"""
+
+from pydantic import TypeAdapter, ValidationError
+
+from bat.errors import BatError
+from bat.params import Params, Probe
+
+
+def variant(probe: str, key: str, value: int) -> str:
+    """Return the name of a probe with one setting changed."""
+    return f"{probe}@{key}={value}"
+
+
+def resolve(params: Params, method: str) -> Probe:
+    """Return the settings of a probe or of a variant of one.
+
+    Raises
+    ------
+    BatError
+        Where the probe is not defined or the changed setting does not fit it.
+    """
+    name, _, change = method.partition("@")
+    if name not in params.probes:
+        raise BatError(f"unknown method {method!r}; known: {', '.join(params.probes)}")
+    if not change:
+        return params.probes[name]
+    key, _, value = change.partition("=")
+    try:
+        content = params.probes[name].model_dump() | {key: int(value)}
+        probe: Probe = TypeAdapter(Probe).validate_python(content)
+    except (ValueError, ValidationError) as error:
+        raise BatError(f"{method}: {' '.join(str(error).split())}") from None
+    return probe

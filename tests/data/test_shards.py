@@ -1,0 +1,194 @@
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from bat.data.shards import (
+    PcmStore,
+    read_spectrograms,
+    read_tokens,
+    write_pcm,
+    write_spectrograms,
+    write_tokens,
+)
+from bat.errors import BatError
+
+PCM = {
+    "meeting-0/speaker-0/a": np.arange(-500, 500, dtype=np.int16),
+    "meeting-0/speaker-1/b": np.full(300, 7, np.int16),
+    "meeting-1/speaker-0/c": np.arange(40, dtype=np.int16),
+}
+CLIPS = ["clip-0", "clip-1", "会议"]
+
+
+@pytest.fixture
+def pcm_files(tmp_path):
+    write_pcm(tmp_path / "pcm.npy", tmp_path / "pcm.parquet", PCM.items(), rate_hz=16_000)
+    return tmp_path / "pcm.npy", tmp_path / "pcm.parquet"
+
+
+@pytest.fixture
+def spectrogram():
+    return torch.randn(3, 1, 32, 8)
+
+
+@pytest.fixture
+def tokens():
+    return {"cls": torch.randn(2, 3, 6).half(), "patches": torch.randn(2, 3, 6, 4, 2).half()}
+
+
+# --- PCM --------------------------------------------------------------------------------------
+
+
+def test_recordings_come_back_as_they_were(pcm_files):
+    store = PcmStore(*pcm_files)
+    assert store.recording_ids == tuple(PCM)
+    assert store.rate_hz == 16_000
+    for recording_id, pcm in PCM.items():
+        assert store.length(recording_id) == len(pcm)
+        np.testing.assert_array_equal(store.pcm(recording_id), pcm)
+
+
+def test_a_window_is_read_as_float32_of_full_scale(pcm_files):
+    window = PcmStore(*pcm_files).read("meeting-0/speaker-0/a", 400, 200)
+    assert window.dtype == np.float32
+    np.testing.assert_array_equal(window, np.arange(-100, 100) / 32768)
+
+
+@pytest.mark.parametrize(("start", "samples"), [(-1, 5), (900, 101), (2000, 1), (0, -1)])
+def test_a_window_beyond_its_recording_is_refused(pcm_files, start, samples):
+    with pytest.raises(BatError, match="meeting-0/speaker-0/a has 1000 samples"):
+        PcmStore(*pcm_files).read("meeting-0/speaker-0/a", start, samples)
+
+
+def test_an_unknown_recording_is_refused(pcm_files):
+    with pytest.raises(BatError, match="no such recording: d"):
+        PcmStore(*pcm_files).length("d")
+
+
+def test_the_same_pcm_gives_the_same_bytes(pcm_files, tmp_path):
+    write_pcm(tmp_path / "2.npy", tmp_path / "2.parquet", PCM.items(), rate_hz=16_000)
+    assert (tmp_path / "2.npy").read_bytes() == pcm_files[0].read_bytes()
+    assert (tmp_path / "2.parquet").read_bytes() == pcm_files[1].read_bytes()
+
+
+@pytest.mark.parametrize("which", [0, 1])
+@pytest.mark.parametrize("kept", [0, 10, 0.5, 0.99])
+def test_a_truncated_pcm_store_is_refused(pcm_files, which, kept):
+    content = pcm_files[which].read_bytes()
+    length = kept if isinstance(kept, int) else int(kept * len(content))
+    pcm_files[which].write_bytes(content[:length])
+    with pytest.raises(BatError, match=pcm_files[which].name):
+        PcmStore(*pcm_files)
+
+
+def test_samples_of_another_store_are_refused(pcm_files):
+    np.save(pcm_files[0], np.zeros(5, np.int16))
+    with pytest.raises(BatError, match=r"expected int16 \[1340\].*found int16 \[5\]"):
+        PcmStore(*pcm_files)
+
+
+def test_pickled_samples_are_refused(pcm_files):
+    np.save(pcm_files[0], np.array([object()]), allow_pickle=True)
+    with pytest.raises(BatError, match="expected an npy file"):
+        PcmStore(*pcm_files)
+
+
+@pytest.mark.parametrize(
+    ("recordings", "message"),
+    [
+        ([], "at least one recording"),
+        ([("a", np.zeros(5, np.float32))], "expected int16"),
+        ([("a", np.zeros((2, 5), np.int16))], "expected int16"),
+        ([("a", np.zeros(5, np.int16))] * 2, "PCM index"),
+    ],
+)
+def test_wrong_pcm_is_not_written(tmp_path, recordings, message):
+    with pytest.raises(BatError, match=message):
+        write_pcm(tmp_path / "p", tmp_path / "i", recordings, rate_hz=16_000)
+
+
+# --- spectrograms and tokens ------------------------------------------------------------------
+
+
+def test_spectrograms_come_back_as_they_were(tmp_path, spectrogram):
+    write_spectrograms(tmp_path / "s", CLIPS, spectrogram)
+    shard = read_spectrograms(tmp_path / "s")
+    assert shard.clip_ids == tuple(CLIPS)
+    assert torch.equal(shard.spectrogram, spectrogram)
+
+
+def test_tokens_come_back_as_they_were(tmp_path, tokens):
+    write_tokens(tmp_path / "t", CLIPS, **tokens)
+    shard = read_tokens(tmp_path / "t")
+    assert shard.clip_ids == tuple(CLIPS)
+    assert torch.equal(shard.cls, tokens["cls"])
+    assert torch.equal(shard.patches, tokens["patches"])
+
+
+def test_the_same_content_gives_the_same_bytes(tmp_path, spectrogram, tokens):
+    for name in "12":
+        write_spectrograms(tmp_path / f"s{name}", CLIPS, spectrogram)
+        write_tokens(tmp_path / f"t{name}", CLIPS, **tokens)
+    assert (tmp_path / "s1").read_bytes() == (tmp_path / "s2").read_bytes()
+    assert (tmp_path / "t1").read_bytes() == (tmp_path / "t2").read_bytes()
+
+
+def test_a_view_is_written_like_a_copy(tmp_path, spectrogram):
+    write_spectrograms(tmp_path / "1", CLIPS, spectrogram.transpose(2, 3))
+    write_spectrograms(tmp_path / "2", CLIPS, spectrogram.transpose(2, 3).clone())
+    assert (tmp_path / "1").read_bytes() == (tmp_path / "2").read_bytes()
+
+
+@pytest.mark.parametrize("kept", [0, 5, 100, 0.5, 0.99])
+def test_a_truncated_shard_is_refused(tmp_path, spectrogram, kept):
+    path = tmp_path / "s"
+    write_spectrograms(path, CLIPS, spectrogram)
+    content = path.read_bytes()
+    path.write_bytes(content[: kept if isinstance(kept, int) else int(kept * len(content))])
+    with pytest.raises(BatError, match="expected a safetensors file"):
+        read_spectrograms(path)
+
+
+def test_an_absent_shard_is_refused(tmp_path):
+    with pytest.raises(BatError, match="expected a safetensors file"):
+        read_tokens(tmp_path / "absent")
+
+
+def test_a_shard_of_another_kind_is_refused(tmp_path, spectrogram):
+    write_spectrograms(tmp_path / "s", CLIPS, spectrogram)
+    with pytest.raises(BatError, match=r"expected \['cls', 'patches'\]"):
+        read_tokens(tmp_path / "s")
+
+
+@pytest.mark.parametrize(
+    ("tensor", "message"),
+    [
+        (torch.zeros(2, 1, 32, 8), r"expected spectrogram as \['N', '1', 'T', 'F'\] with 3 clips"),
+        (torch.zeros(3, 2, 32, 8), "found .3, 2, 32, 8."),
+        (torch.zeros(3, 32, 8), "found .3, 32, 8."),
+        (torch.zeros(3, 1, 32, 8).half(), "as torch.float32"),
+    ],
+)
+def test_a_foreign_file_of_the_wrong_shape_is_refused(tmp_path, tensor, message):
+    metadata = {"clip_ids": '["a", "b", "c"]'}
+    save_file({"spectrogram": tensor}, tmp_path / "s", metadata)
+    with pytest.raises(BatError, match=message):
+        read_spectrograms(tmp_path / "s")
+
+
+def test_tokens_whose_axes_do_not_agree_are_not_written(tmp_path, tokens):
+    with pytest.raises(BatError, match="expected patches as"):
+        write_tokens(tmp_path / "t", CLIPS, cls=tokens["cls"][:1], patches=tokens["patches"])
+    with pytest.raises(BatError, match="expected cls as"):
+        write_tokens(tmp_path / "t", CLIPS[:2], **tokens)
+
+
+def test_values_that_are_not_finite_are_not_written(tmp_path, spectrogram, tokens):
+    spectrogram[0, 0, 0, 0] = torch.nan
+    with pytest.raises(BatError, match="not finite"):
+        write_spectrograms(tmp_path / "s", CLIPS, spectrogram)
+    with pytest.raises(BatError, match="patches has values that are not finite"):
+        write_tokens(
+            tmp_path / "t", CLIPS, cls=tokens["cls"], patches=tokens["patches"].float() * 1e6
+        )

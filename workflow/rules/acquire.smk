@@ -1,0 +1,53 @@
+# From the source archive to recordings at one rate: download, prepare, resample.
+
+
+rule download:
+    output:
+        archive="data/source/archive",
+        recipe="data/source/recipe.json",
+    params:
+        wanted=PLAN.wanted("download"),
+    log:
+        "logs/download.log",
+    benchmark:
+        "benchmarks/jobs/download.tsv"
+    shell:
+        BAT + " download --out data/source " + COMMON
+
+
+rule prepare:
+    input:
+        archive=rules.download.output.archive,
+        recipe=rules.download.output.recipe,
+    output:
+        ledger="data/manifest/ledger.parquet",
+        manifests=expand("data/manifest/{task}.parquet", task=PARAMS.tasks),
+        recipe="data/manifest/recipe.json",
+    params:
+        wanted=PLAN.wanted("prepare"),
+    log:
+        "logs/prepare.log",
+    benchmark:
+        "benchmarks/jobs/prepare.tsv"
+    shell:
+        BAT + " prepare --archive {input.archive:q} --out data/manifest " + COMMON
+
+
+rule resample:
+    input:
+        archive=rules.download.output.archive,
+        ledger=rules.prepare.output.ledger,
+        recipes=[rules.download.output.recipe, rules.prepare.output.recipe],
+    output:
+        pcm="data/pcm/pcm.npy",
+        index="data/pcm/index.parquet",
+        recipe="data/pcm/recipe.json",
+    params:
+        wanted=PLAN.wanted("resample"),
+    log:
+        "logs/resample.log",
+    benchmark:
+        "benchmarks/jobs/resample.tsv"
+    shell:
+        BAT + " resample --archive {input.archive:q} --ledger {input.ledger:q}"
+        " --out data/pcm " + COMMON

@@ -1,0 +1,99 @@
+# Probes on cached tokens, fine-tuning from checkpoints, and the log-mel baseline.
+# A part is a whole cell, one fold of it, or one fold and seed: see grain in the parameters.
+
+
+def tokens(wildcards):
+    """Token shards of the groups whose encoders a part may use."""
+    return expand(
+        rules.embed.output.tokens,
+        model=wildcards.model,
+        task=wildcards.task,
+        group=PLAN.groups_of(wildcards.part),
+    )
+
+
+def encoders(wildcards):
+    """Checkpoints of the groups whose encoders a part may use."""
+    return expand(
+        rules.pretrain.output.encoder,
+        model=wildcards.model,
+        group=PLAN.groups_of(wildcards.part),
+    )
+
+
+def recipes(files):
+    """The recipes beside some files."""
+    return [Path(file).with_name("recipe.json") for file in files]
+
+
+rule probe:
+    input:
+        manifest="data/manifest/{task}.parquet",
+        tokens=tokens,
+        recipes=lambda wildcards: recipes(tokens(wildcards)),
+    output:
+        metrics="results/probe/{model}/{task}/{method}/{part}/metrics.json",
+        predictions="results/probe/{model}/{task}/{method}/{part}/predictions.parquet",
+        heads="results/probe/{model}/{task}/{method}/{part}/heads.safetensors",
+        recipe="results/probe/{model}/{task}/{method}/{part}/recipe.json",
+    params:
+        wanted=lambda wildcards: PLAN.wanted("probe", **wildcards),
+        tokens=lambda wildcards, input: [f"--tokens={file}" for file in input.tokens],
+        out=lambda wildcards, output: Path(output.recipe).parent,
+    log:
+        "logs/probe/{model}/{task}/{method}/{part}.log",
+    benchmark:
+        "benchmarks/jobs/probe/{model}/{task}/{method}/{part}.tsv"
+    shell:
+        BAT + " probe --model {wildcards.model} --task {wildcards.task}"
+        " --method {wildcards.method} --part {wildcards.part}"
+        " --manifest {input.manifest:q} {params.tokens:q} --out {params.out:q} " + COMMON
+
+
+rule finetune:
+    input:
+        manifest="data/manifest/{task}.parquet",
+        encoders=encoders,
+        spectrograms=lambda wildcards: spectrograms(wildcards.model, wildcards.task),
+        recipes=lambda wildcards: recipes(
+            [*encoders(wildcards), spectrograms(wildcards.model, wildcards.task)]
+        ),
+    output:
+        metrics="results/finetune/{model}/{task}/{part}/metrics.json",
+        predictions="results/finetune/{model}/{task}/{part}/predictions.parquet",
+        curves="results/finetune/{model}/{task}/{part}/curves.parquet",
+        recipe="results/finetune/{model}/{task}/{part}/recipe.json",
+    params:
+        wanted=lambda wildcards: PLAN.wanted("finetune", **wildcards),
+        encoders=lambda wildcards, input: [f"--encoder={file}" for file in input.encoders],
+        out=lambda wildcards, output: Path(output.recipe).parent,
+    priority: 5
+    log:
+        "logs/finetune/{model}/{task}/{part}.log",
+    benchmark:
+        "benchmarks/jobs/finetune/{model}/{task}/{part}.tsv"
+    shell:
+        BAT + " finetune --model {wildcards.model} --task {wildcards.task}"
+        " --part {wildcards.part} --manifest {input.manifest:q} {params.encoders:q}"
+        " --spectrograms {input.spectrograms:q} --out {params.out:q} " + COMMON
+
+
+rule baseline:
+    input:
+        manifest="data/manifest/{task}.parquet",
+        spectrograms=f"data/spectrograms/{PARAMS.baseline.frontend}/{{task}}/spectrograms.safetensors",
+        recipe=f"data/spectrograms/{PARAMS.baseline.frontend}/{{task}}/recipe.json",
+    output:
+        metrics="results/baseline/{task}/metrics.json",
+        predictions="results/baseline/{task}/predictions.parquet",
+        recipe="results/baseline/{task}/recipe.json",
+    params:
+        wanted=lambda wildcards: PLAN.wanted("baseline", task=wildcards.task),
+        out=lambda wildcards, output: Path(output.recipe).parent,
+    log:
+        "logs/baseline/{task}.log",
+    benchmark:
+        "benchmarks/jobs/baseline/{task}.tsv"
+    shell:
+        BAT + " baseline --task {wildcards.task} --manifest {input.manifest:q}"
+        " --spectrograms {input.spectrograms:q} --out {params.out:q} " + COMMON

@@ -1,0 +1,40 @@
+# Self-supervised pretraining: one encoder per model and group of meetings.
+
+
+# The clips of this task are what an encoder is pretrained on; its labels are not read.
+PRETRAINING_TASK = next(iter(PARAMS.tasks))
+
+
+def spectrograms(model, task):
+    """Shard of the front end that a model hears through."""
+    frontend = PARAMS.models[model].frontend
+    return f"data/spectrograms/{frontend}/{task}/spectrograms.safetensors"
+
+
+rule pretrain:
+    input:
+        manifest=f"data/manifest/{PRETRAINING_TASK}.parquet",
+        spectrograms=lambda wildcards: spectrograms(wildcards.model, PRETRAINING_TASK),
+        recipe=lambda wildcards: Path(
+            spectrograms(wildcards.model, PRETRAINING_TASK)
+        ).with_name("recipe.json"),
+    output:
+        encoder="results/pretrain/{model}/{group}/encoder.safetensors",
+        curves="results/pretrain/{model}/{group}/curves.parquet",
+        clips="results/pretrain/{model}/{group}/clips.json",
+        recipe="results/pretrain/{model}/{group}/recipe.json",
+    params:
+        wanted=lambda wildcards: PLAN.wanted(
+            "pretrain", model=wildcards.model, group=wildcards.group
+        ),
+        out=lambda wildcards, output: Path(output.recipe).parent,
+    # The longest jobs first: they are the critical path.
+    priority: 10
+    log:
+        "logs/pretrain/{model}/{group}.log",
+    benchmark:
+        "benchmarks/jobs/pretrain/{model}/{group}.tsv"
+    shell:
+        BAT + " pretrain --model {wildcards.model} --group {wildcards.group}"
+        " --manifest {input.manifest:q} --spectrograms {input.spectrograms:q}"
+        " --out {params.out:q} " + COMMON
