@@ -49,9 +49,9 @@ _declared: list[torch.library.Library] = []
 def _torchvision_operators() -> None:
     if "torchvision" in sys.modules or _declared:
         return
-    library = torch.library.Library("torchvision", "DEF")
+    library = torch.library.Library("torchvision", "DEF")  # type: ignore[no-untyped-call]
     for schema in _TORCHVISION_OPERATORS:
-        library.define(schema)
+        library.define(schema)  # type: ignore[no-untyped-call]
     _declared.append(library)
 
 

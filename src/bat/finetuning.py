@@ -80,7 +80,7 @@ def finetune(
                 heard = roll_in_time(heard, generator)
             loss = loss_of(head(encoder(scaling(heard))), labels[batch])
             optimizer.zero_grad(set_to_none=True)
-            loss.backward()
+            torch.autograd.backward(loss)
             optimizer.step()
             losses.append(loss.detach())
     encoder.eval(), head.eval()
@@ -97,5 +97,5 @@ def predict(
 ) -> Tensor:
     """Return the logits [N, C] of clips [N, 1, T, F]."""
     return torch.cat(
-        [head(encoder(scaling(batch))) for batch in spectrograms.split(batch_size)]
+        [head(encoder(scaling(batch))) for batch in torch.split(spectrograms, batch_size)]
     )

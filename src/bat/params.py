@@ -9,7 +9,14 @@ what was found and what is allowed.
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -463,7 +470,7 @@ def _locate(location: tuple[int | str, ...]) -> tuple[str, list[str]]:
         keys.append(str(part))
         siblings = sorted(node.get("properties", {}))
         # names that the user chose (of models, tasks ...) are pattern properties of their section
-        chosen = next(iter(node.get("patternProperties", {}).values()), {})
+        chosen: Any = next(iter(node.get("patternProperties", {}).values()), {})
         node = node.get("properties", {}).get(part, chosen)
     return ".".join(keys), siblings
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from bat.params import Params, load
 from bat.provenance.fingerprint import code_of
@@ -35,7 +36,7 @@ class Plan:
             }
         )
 
-    def settings(self, stage: str, selection: Mapping[str, str]):  # type: ignore[no-untyped-def]
+    def settings(self, stage: str, selection: Mapping[str, str]) -> Any:
         """Return the settings model of one job."""
         return settings_for(self.params, stage, selection)
 
@@ -70,7 +71,7 @@ class Plan:
 
     def groups_of(self, part: str) -> list[str]:
         """Pretraining groups whose encoders a part of a cell needs."""
-        folds = [fold for fold in self.params.folds if part == "all" or part.split(".")[0] == fold]
+        folds = self.params.folds if part == "all" else [part.partition(".seed-")[0]]
         return list(dict.fromkeys(self.params.group_of(fold) for fold in folds))
 
     def table_probes(self) -> list[tuple[str, str, str]]:

@@ -10,9 +10,7 @@ from bat.errors import BatError
 from bat.evaluation.expectations import Expectation
 
 
-def markdown_table(
-    long: pl.DataFrame, expectations: list[Expectation], confidence: float
-) -> str:
+def markdown_table(long: pl.DataFrame, expectations: list[Expectation], confidence: float) -> str:
     """Write the main table and what was expected of it as Markdown.
 
     Parameters
@@ -60,7 +58,8 @@ def _counts(long: pl.DataFrame) -> list[str]:
         pl.col("n_clips").first(), pl.col("n_folds").first()
     )
     return [
-        f"- {task}: {clips} test clips in {folds} folds" for task, clips, folds in counts.iter_rows()
+        f"- {task}: {clips} test clips in {folds} folds"
+        for task, clips, folds in counts.iter_rows()
     ]
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -10,7 +11,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 mpl.use("Agg")
-_STYLE = {
+_STYLE: Any = {
     "axes.grid": True,
     "axes.spines.right": False,
     "axes.spines.top": False,
@@ -118,7 +119,5 @@ def draw_frontends(
         _save(figure, path)
 
 
-def _groups(
-    table: pl.DataFrame, keys: list[str]
-) -> list[tuple[tuple[object, ...], pl.DataFrame]]:
+def _groups(table: pl.DataFrame, keys: list[str]) -> list[tuple[tuple[object, ...], pl.DataFrame]]:
     return list(table.partition_by(keys, maintain_order=True, as_dict=True).items())

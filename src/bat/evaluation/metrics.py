@@ -42,12 +42,12 @@ def average_precision(scores_N: Floats, present_N: Booleans, weights_RN: Floats)
     last_of_tie = np.searchsorted(-scores, -scores, side="right") - 1
     positives = np.cumsum(weights * present, axis=1)[:, last_of_tie]
     everything = np.cumsum(weights, axis=1)[:, last_of_tie]
-    precision = np.divide(
-        positives, everything, out=np.zeros_like(positives), where=everything > 0
-    )
+    precision = np.divide(positives, everything, out=np.zeros_like(positives), where=everything > 0)
     total = (weights * present).sum(axis=1)
     with np.errstate(invalid="ignore"):
-        return np.asarray((precision * weights * present).sum(axis=1) / np.where(total, total, np.nan))
+        return np.asarray(
+            (precision * weights * present).sum(axis=1) / np.where(total, total, np.nan)
+        )
 
 
 def mean_average_precision(scores: Floats, present: Booleans, weights_RN: Floats) -> Floats:
@@ -68,18 +68,17 @@ def accuracy(scores: Floats, present: Booleans, weights_RN: Floats) -> Floats:
 
 
 def macro_f1(scores: Floats, present: Booleans, weights_RN: Floats) -> Floats:
-    """F1 at a probability of 0.5, averaged over all classes; 0 where a class has no true positive.
+    """F1 at a probability of 0.5, averaged over the classes that have a positive.
 
-    ``scores`` are probabilities.
+    ``scores`` are probabilities. A class without a positive in the test set has no F1, as it has
+    no average precision; where every class has one, this is scikit-learn's macro F1.
     """
     found = scores >= 0.5
+    positives = weights_RN @ present
     true_positives = weights_RN @ (found & present)
     errors = weights_RN @ (found ^ present)
-    denominator = 2 * true_positives + errors
-    f1 = np.divide(
-        2 * true_positives, denominator, out=np.zeros_like(denominator), where=denominator > 0
-    )
-    return np.asarray(f1.mean(axis=1))
+    f1 = 2 * true_positives / np.maximum(2 * true_positives + errors, 1)
+    return np.asarray(np.nanmean(np.where(positives > 0, f1, np.nan), axis=1))
 
 
 METRICS: dict[str, Callable[[Floats, Booleans, Floats], Floats]] = {

@@ -1,5 +1,6 @@
 """What the runs of a job leave behind: metrics for people, predictions for statistics."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from bat.errors import BatError
 from bat.evaluation.metrics import evaluate
 from bat.evaluation.statistics import Predictions
 
-_SCHEMA = {
+_SCHEMA: Any = {
     "fold": pl.String,
     "seed": pl.Int64,
     "clip_id": pl.String,
@@ -63,7 +64,7 @@ def read_predictions(path: Path) -> list[Predictions]:
     ]
 
 
-def run_metrics(run: Predictions, metrics: list[str], **details: Any) -> dict[str, Any]:
+def run_metrics(run: Predictions, metrics: Sequence[str], **details: Any) -> dict[str, Any]:
     """Describe one run: its metrics, the size of its test set, and whatever else is told."""
     return {
         "fold": run.fold,

@@ -8,10 +8,11 @@ from typing import Any
 import torch.nn.functional as F
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from bat.errors import BatError
 from bat.models.encoder import AudioTransformer
+from bat.models.tokens import Tokens
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +53,7 @@ def save_encoder(
     save_file({k: v.contiguous() for k, v in encoder.state_dict().items()}, path, metadata)
 
 
-def load_encoder(path: Path, *, drop_path: float = 0.0) -> tuple[AudioTransformer, InputScaling]:
+def read_encoder(path: Path, *, drop_path: float = 0.0) -> tuple[AudioTransformer, InputScaling]:
     """Read an encoder; every weight must be there and none may be left over.
 
     Parameters
@@ -85,3 +86,41 @@ def load_encoder(path: Path, *, drop_path: float = 0.0) -> tuple[AudioTransforme
     except RuntimeError as error:
         raise BatError(f"{path}: {' '.join(str(error).split())}") from None
     return encoder.eval(), InputScaling(**description["scaling"])
+
+
+class ScaledEncoder(nn.Module):
+    """An encoder that takes spectrograms as the front end makes them."""
+
+    def __init__(self, encoder: AudioTransformer, scaling: InputScaling) -> None:
+        super().__init__()
+        self.encoder, self.scaling = encoder, scaling
+
+    def forward(self, spectrogram: Tensor) -> Tokens:
+        """Encode a spectrogram [B, 1, T, F]; see :meth:`AudioTransformer.forward`."""
+        tokens: Tokens = self.encoder(self.scaling(spectrogram))
+        return tokens
+
+
+def load_encoder(path_or_model: str | Path) -> ScaledEncoder:
+    """Load a pretrained encoder, ready for spectrograms.
+
+    Parameters
+    ----------
+    path_or_model
+        An ``encoder.safetensors``, or ``model/group`` of this experiment, e.g. ``bat-mini/early``.
+
+    Raises
+    ------
+    BatError
+        If there is no such file, or it does not hold an encoder.
+
+    Examples
+    --------
+    >>> encoder = load_encoder("bat-mini/early")  # doctest: +SKIP
+    >>> encoder(torch.rand(2, 1, 101, 128)).patches.shape  # doctest: +SKIP
+    torch.Size([3, 2, 192, 7, 8])
+    """
+    path = Path(path_or_model)
+    if path.suffix != ".safetensors":
+        path = Path("results/pretrain") / path / "encoder.safetensors"
+    return ScaledEncoder(*read_encoder(path))

@@ -1,5 +1,6 @@
 """Pretraining from the first step to the last."""
 
+import math
 from typing import Any
 
 import polars as pl
@@ -119,9 +120,9 @@ def _masks(
         adjust=settings["mask_adjust"],
         generator=generator,
     )
-    return keep.unflatten(0, (clips, settings["views"]))
+    return keep.view(clips, settings["views"], -1)
 
 
 def _stop_unless_finite(loss: float, step: int) -> None:
-    if loss != loss or loss in (float("inf"), float("-inf")):
+    if not math.isfinite(loss):
         raise FloatingPointError(f"pretraining: the loss is {loss} at step {step}")

@@ -26,7 +26,7 @@ def build(
     depth: int,
     width: int,
     classes: int,
-    **options: Any,  # noqa: ANN401 (each probe has its own)
+    **options: Any,
 ) -> Probe:
     """Build a probe by name.
 

@@ -20,7 +20,7 @@ class _ExtremeProducts(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any,  # noqa: ANN401 (torch passes its own context)
+        ctx: Any,
         tokens_BND: Tensor,
         prototypes_KD: Tensor,
         smallest: bool,
@@ -41,7 +41,7 @@ class _ExtremeProducts(torch.autograd.Function):
 
     @staticmethod
     def backward(
-        ctx: Any,  # noqa: ANN401 (torch passes its own context)
+        ctx: Any,
         *gradients: Tensor,
     ) -> tuple[Tensor | None, Tensor | None, None]:
         flat, prototypes_KD, winners_EBK = ctx.saved_tensors

@@ -64,7 +64,7 @@ def _check_leaks(recipes: dict[Path, Recipe]) -> int:
 
 
 def _heard_by(folder: Path, recipes: dict[Path, Recipe], group: str) -> set[str]:
-    """Recordings that the encoder of a group heard, found by following a record's inputs."""
+    """Collect what the encoder of a group heard, by following a record's inputs."""
     pending, heard = [folder], set[str]()
     while pending:
         here = pending.pop()

@@ -45,11 +45,13 @@ def _from_package_index(source: PackageIndexSource, scratch: Path) -> Path:
 
 
 def _reason(output: str) -> str:
-    """Say in one line why pip failed; addresses of indexes may hold credentials and are left out."""
+    """Say in one line why pip failed; addresses, which may hold credentials, are left out."""
     got = [line.split()[-1] for line in output.splitlines() if line.strip().startswith("Got ")]
     if got:
         return f"found {got[0]}"
-    errors = [line for line in output.splitlines() if line.startswith("ERROR:") and "://" not in line]
+    errors = [
+        line for line in output.splitlines() if line.startswith("ERROR:") and "://" not in line
+    ]
     return errors[-1].removeprefix("ERROR: ") if errors else "no connection to the package index?"
 
 

@@ -3,7 +3,7 @@
 import torch
 
 from bat.data.shards import read_spectrograms, write_tokens
-from bat.models.checkpoint import load_encoder
+from bat.models.checkpoint import read_encoder
 from bat.progress import track
 from bat.provenance.job import Job
 from bat.settings import EmbedSettings
@@ -16,11 +16,11 @@ _CLIPS_AT_A_TIME = 32
 def run(job: Job, settings: EmbedSettings) -> None:
     """Write ``tokens.safetensors``: cls [L, N, D] and patches [L, N, D, T, F] in float16."""
     torch.set_float32_matmul_precision(settings.compute.float32_matmul_precision)
-    encoder, scaling = load_encoder(job.path("encoder"))
+    encoder, scaling = read_encoder(job.path("encoder"))
     shard = read_spectrograms(job.path("spectrograms"))
     batches = [
         encoder(scaling(batch))
-        for batch in track(shard.spectrogram.split(_CLIPS_AT_A_TIME), "tokens")
+        for batch in track(torch.split(shard.spectrogram, _CLIPS_AT_A_TIME), "tokens")
     ]
     write_tokens(
         job.output("tokens.safetensors"),

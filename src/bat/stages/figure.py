@@ -53,8 +53,9 @@ def _of(runs: pl.DataFrame, model: str, task: str, method: str) -> pl.DataFrame:
 
 
 def _mean_and_deviation(values: pl.Series) -> tuple[float, float]:
-    deviation = values.std() if len(values) > 1 else 0.0
-    return round(float(np.mean(values)), 4), round(float(np.float64(deviation)), 4)
+    array = values.to_numpy()
+    deviation = array.std(ddof=1) if len(array) > 1 else 0.0
+    return round(float(array.mean()), 4), round(float(deviation), 4)
 
 
 def _blocks(runs: pl.DataFrame, settings: FigureSettings) -> tuple[pl.DataFrame, str]:
@@ -84,7 +85,8 @@ def _prototypes(runs: pl.DataFrame, settings: FigureSettings) -> tuple[pl.DataFr
 
 def _curves(job: Job) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Training curves of pretraining, and of fine-tuning averaged over folds and seeds."""
-    pretraining, finetuning = [], []
+    pretraining: list[pl.DataFrame] = []
+    finetuning: list[pl.DataFrame] = []
     for path in job.paths("curves"):
         maker = job.maker(path)
         labels = {key: pl.lit(value) for key, value in maker.selection.items()}

@@ -11,7 +11,7 @@ from bat.data.shards import read_spectrograms
 from bat.evaluation.runs import run_metrics, write_predictions
 from bat.evaluation.statistics import Predictions
 from bat.finetuning import finetune, predict
-from bat.models.checkpoint import load_encoder
+from bat.models.checkpoint import read_encoder
 from bat.probes import build
 from bat.progress import track
 from bat.provenance.job import Job
@@ -49,7 +49,7 @@ def _train_and_test(
     tuning = settings.finetuning
     train, test = clips.split(one.fold)
     train_index, test_index = torch.from_numpy(train), torch.from_numpy(test)
-    encoder, scaling = load_encoder(encoder_path, drop_path=tuning.drop_path)
+    encoder, scaling = read_encoder(encoder_path, drop_path=tuning.drop_path)
     torch.manual_seed(derive_seed(one.seed, one.fold, "head"))
     head = build(
         "lp",

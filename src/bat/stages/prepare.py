@@ -69,9 +69,7 @@ def _cut(ledger: Ledger, data: Data) -> pl.DataFrame:
         samples, index = Path(scratch) / "pcm.npy", Path(scratch) / "index.parquet"
         write_pcm(samples, index, ledger.pcm.items(), rate_hz=data.rate_hz)
         store = PcmStore(samples, index)
-        return speaker_clips(
-            ledger.table, store, window_s=data.clip_s, min_rms=data.minimum_rms
-        )
+        return speaker_clips(ledger.table, store, window_s=data.clip_s, min_rms=data.minimum_rms)
 
 
 def _mix(windows: pl.DataFrame, task: MixtureTask) -> pl.DataFrame:

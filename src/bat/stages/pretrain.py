@@ -1,4 +1,4 @@
-"""Pretrain one encoder on the meetings of one group; it never hears the meetings it is tested on."""
+"""Pretrain one encoder on one group of meetings; it never hears those it is tested on."""
 
 import polars as pl
 import torch
@@ -21,7 +21,7 @@ DETERMINISM = "bitwise-same-hardware"
 
 
 def run(job: Job, settings: PretrainSettings) -> None:
-    """Write ``encoder.safetensors``, the training ``curves.parquet`` and the ``clips.json`` seen."""
+    """Write ``encoder.safetensors``, the ``curves.parquet`` and the ``clips.json`` heard."""
     torch.set_float32_matmul_precision(settings.compute.float32_matmul_precision)
     group = settings.group
     clips = read_clips(job.path("manifest"))

@@ -40,9 +40,7 @@ def run(job: Job, settings: ProbeSettings) -> None:
             {f"{one.fold}/{one.seed}/{name}": value for name, value in probe.state_dict().items()}
         )
     write_predictions(job.output("predictions.parquet"), predictions)
-    job.write_json(
-        "metrics.json", {**job.selection, "classes": clips.classes, "runs": metrics}
-    )
+    job.write_json("metrics.json", {**job.selection, "classes": clips.classes, "runs": metrics})
     save_file(heads, job.output("heads.safetensors"))
 
 
@@ -85,7 +83,9 @@ def _train_and_test(
 
 def build_probe(parameters: ProbeParameters, tokens: Tokens, classes: int) -> Probe:
     """Build the probe of some parameters for these tokens."""
-    options = parameters.model_dump(exclude={"kind", "minimum_learning_rate", "betas"} | _TRAINING_KEYS)
+    options = parameters.model_dump(
+        exclude={"kind", "minimum_learning_rate", "betas"} | _TRAINING_KEYS
+    )
     depth, _, width = tokens.cls.shape
     return build(parameters.kind, depth=depth, width=width, classes=classes, **options)
 
@@ -97,4 +97,3 @@ def gate_weights(probe: Probe) -> list[float] | None:
         return None
     of_blocks: Tensor = weights().detach()
     return [float(weight) for weight in of_blocks]
-

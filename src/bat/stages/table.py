@@ -137,8 +137,12 @@ def _wide(long: pl.DataFrame) -> pl.DataFrame:
     for (task, metric), part in _by_column(long):
         name = f"{task} {metric}"
         values = part.drop("task", "metric").rename(
-            {column: f"{name} {column}" for column in part.columns if column not in
-             (*keys, "task", "metric", "mean")} | {"mean": name}
+            {
+                column: f"{name} {column}"
+                for column in part.columns
+                if column not in (*keys, "task", "metric", "mean")
+            }
+            | {"mean": name}
         )
         wide = wide.join(values, on=keys, how="left", maintain_order="left")
     return wide

@@ -1,0 +1,314 @@
+"""Choose the settings of the embedded experiment without looking at a reported fold.
+
+The reported folds train on four meetings and test on the fifth, with an encoder that never heard
+the fifth. Here only the meetings of one pretraining group exist: an encoder is pretrained on them,
+probes and fine-tuning train on all but one of them and are scored on that one. The score of a
+setting is the mean over the two groups of the mean over these inner folds.
+
+    python benchmarks/select_settings.py pretrain --run . --out build/select --group early \\
+        --candidate views-8 --set pretraining.views=8
+    python benchmarks/select_settings.py probe --run . --out build/select --group early \\
+        --candidate views-8 --methods cgp lp --grid learning_rate=0.01,0.05
+    python benchmarks/select_settings.py finetune --run . --out build/select --group early \\
+        --candidate views-8 --grid learning_rate=0.0005,0.001
+    python benchmarks/select_settings.py table --out build/select
+"""
+
+import argparse
+import itertools
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import torch
+from ruamel.yaml import YAML
+from torch import Tensor
+
+from bat.audio.frontends import frame_statistics
+from bat.data.clips import Clips, read_clips
+from bat.data.shards import read_spectrograms
+from bat.evaluation.metrics import evaluate
+from bat.finetuning import finetune
+from bat.finetuning import predict as predict_finetuned
+from bat.models.checkpoint import InputScaling, read_encoder, save_encoder
+from bat.models.decoders import CNNDecoder, ViTDecoder
+from bat.models.encoder import AudioTransformer
+from bat.models.tokens import Tokens
+from bat.params import Params, Task, load, parse
+from bat.pretraining.trainer import pretrain
+from bat.probes import build
+from bat.probes.training import predict, train_probe
+from bat.seeds import derive_seed
+from bat.stages.probe import _TRAINING_KEYS, build_probe, gate_weights
+from bat.stages.targets import probabilities, training_labels
+
+
+@dataclass(frozen=True, kw_only=True)
+class InnerData:
+    """One task in one front end, cut down to the pretraining meetings of one group."""
+
+    task: Task
+    clips: Clips
+    spectrograms: Tensor
+
+    def score(self, logits: Tensor, test: Tensor) -> float:
+        present = self.clips.present[test.numpy()]
+        return evaluate(self.task.metrics[0], probabilities(logits, self.task), present)
+
+    def folds(self) -> Iterator[tuple[str, Tensor, Tensor]]:
+        for meeting in self.clips.meetings:
+            train, test = self.clips.split(meeting)
+            yield meeting, torch.from_numpy(train), torch.from_numpy(test)
+
+
+def inner_data(run: Path, params: Params, frontend: str, task: str, group: str) -> InnerData:
+    clips = read_clips(run / f"data/manifest/{task}.parquet")
+    shard = read_spectrograms(run / f"data/spectrograms/{frontend}/{task}/spectrograms.safetensors")
+    clips.check_order(shard.clip_ids, run)
+    kept = clips.of(params.groups[group].pretrain)
+    return InnerData(
+        task=params.tasks[task],
+        clips=Clips(clips.manifest[kept], clips.classes, clips.present[kept]),
+        spectrograms=shard.spectrogram[torch.from_numpy(kept)],
+    )
+
+
+def pretrain_candidate(arguments: argparse.Namespace, params: Params) -> None:
+    """Pretrain as the stage does, with some settings changed; keep encoder and description."""
+    model = params.models[arguments.model]
+    data = inner_data(arguments.run, params, model.frontend, "speaker", arguments.group)
+    frontend = params.frontends[model.frontend]
+    mean, deviation = frame_statistics([data.spectrograms]) if frontend.standardise else (0.0, 1.0)
+    scale = deviation * (2.0 if frontend.kind == "legacy" else 1.0)
+    scaling = InputScaling(mean=mean, scale=scale, patch_size=model.encoder.patch_size)
+    bins = data.spectrograms.shape[3]
+    grid = scaling(data.spectrograms[:1]).shape[2] // model.encoder.patch_size
+    architecture = model.encoder.model_dump() | {"mel_bins": bins, "grid_time_patches": grid}
+    seed = params.seeds.pretrain
+    torch.manual_seed(derive_seed(seed, "encoder"))
+    encoder = AudioTransformer(**architecture)
+    start, curves = time.perf_counter(), []
+    if model.pretraining is not None:
+        torch.manual_seed(derive_seed(seed, "decoder"))
+        shape = model.pretraining.decoder.model_dump(exclude={"kind"})
+        if model.pretraining.decoder.kind == "vit":
+            shape["decoder_width"] = shape.pop("width")
+        kinds: dict[str, Any] = {"vit": ViTDecoder, "cnn": CNNDecoder}
+        encoder, table = pretrain(
+            encoder,
+            kinds[model.pretraining.decoder.kind](
+                width=encoder.width, grid=(grid, encoder.frequency_patches), **shape
+            ),
+            data.spectrograms,
+            scaling,
+            model.pretraining.model_dump(exclude={"decoder"}),
+            seed=derive_seed(seed, "training"),
+        )
+        curves = table["local_loss"].gather_every(10).round(3).to_list()
+    folder = candidate_folder(arguments)
+    folder.mkdir(parents=True, exist_ok=True)
+    save_encoder(folder / "encoder.safetensors", encoder, architecture, scaling)
+    description = {"frontend": model.frontend, "set": arguments.set, "local_loss": curves}
+    description["seconds"] = time.perf_counter() - start
+    (folder / "candidate.json").write_text(json.dumps(description))
+
+
+def candidate_folder(arguments: argparse.Namespace) -> Path:
+    folder: Path = arguments.out / arguments.candidate / arguments.group
+    return folder
+
+
+@torch.no_grad()
+def embed(encoder: AudioTransformer, scaling: InputScaling, spectrograms: Tensor) -> Tokens:
+    """Tokens of all blocks in float16, as the stage stores them."""
+    batches = [encoder(scaling(batch)) for batch in torch.split(spectrograms, 32)]
+    return Tokens(
+        cls=torch.cat([tokens.cls for tokens in batches], dim=1).half(),
+        patches=torch.cat([tokens.patches for tokens in batches], dim=1).half(),
+    )
+
+
+def probe_candidate(arguments: argparse.Namespace, params: Params) -> None:
+    """Score every combination of the grid for some probes on cached tokens."""
+    encoder, scaling = read_encoder(candidate_folder(arguments) / "encoder.safetensors")
+    for task in arguments.tasks:
+        data = inner_data(arguments.run, params, frontend_of(arguments), task, arguments.group)
+        tokens = embed(encoder, scaling, data.spectrograms)
+        for method, changes in itertools.product(arguments.methods, grid_of(arguments.grid)):
+            content = changed(params.model_dump(), f"probes.{method}", changes)
+            settings = parse(content, "--grid").probes[method]
+
+            def one(
+                fold: str, train: Tensor, test: Tensor, seed: int, settings: Any = settings
+            ) -> tuple[Tensor, Any]:
+                torch.manual_seed(derive_seed(seed, fold, "head"))
+                probe = build_probe(settings, tokens, len(data.clips.classes))
+                train_probe(
+                    probe,
+                    tokens.select(train),
+                    training_labels(data.clips, data.task)[train],
+                    loss_name=data.task.loss,
+                    min_learning_rate=settings.minimum_learning_rate,
+                    betas=(settings.betas[0], settings.betas[1]),
+                    seed=derive_seed(seed, fold, "training"),
+                    **settings.model_dump(include=_TRAINING_KEYS),
+                )
+                return predict(probe, tokens.select(test), batch_size=128), gate_weights(probe)
+
+            score_folds(arguments, data, task, method, changes, one)
+
+
+def finetune_candidate(arguments: argparse.Namespace, params: Params) -> None:
+    """Score every combination of the grid for fine-tuning."""
+    for task, changes in itertools.product(arguments.tasks, list(grid_of(arguments.grid))):
+        data = inner_data(arguments.run, params, frontend_of(arguments), task, arguments.group)
+        settings = parse(changed(params.model_dump(), "finetuning", changes), "--grid").finetuning
+
+        def one(
+            fold: str, train: Tensor, test: Tensor, seed: int, data=data, settings=settings
+        ) -> tuple[Tensor, Any]:
+            path = candidate_folder(arguments) / "encoder.safetensors"
+            encoder, scaling = read_encoder(path, drop_path=settings.drop_path)
+            torch.manual_seed(derive_seed(seed, fold, "head"))
+            head = build(
+                "lp",
+                depth=encoder.depth,
+                width=encoder.width,
+                classes=len(data.clips.classes),
+                pooling=settings.pooling,
+                dropout=settings.dropout,
+            )
+            finetune(
+                encoder,
+                head,
+                scaling,
+                data.spectrograms[train],
+                training_labels(data.clips, data.task)[train],
+                settings.model_dump(),
+                loss_name=data.task.loss,
+                seed=derive_seed(seed, fold, "training"),
+            )
+            heard = data.spectrograms[test]
+            return predict_finetuned(encoder, head, scaling, heard, settings.batch_size), None
+
+        score_folds(arguments, data, task, "finetune", changes, one)
+
+
+def score_folds(
+    arguments: argparse.Namespace,
+    data: InnerData,
+    task: str,
+    method: str,
+    changes: dict[str, Any],
+    one: Callable[[str, Tensor, Tensor, int], tuple[Tensor, Any]],
+) -> None:
+    """Train and score on every inner fold and seed; append a line each to the scores."""
+    for (fold, train, test), seed in itertools.product(data.folds(), arguments.seeds):
+        start = time.perf_counter()
+        logits, gate = one(fold, train, test, seed)
+        line = {
+            "candidate": arguments.candidate,
+            "method": method,
+            "settings": " ".join(f"{key}={value}" for key, value in changes.items()),
+            "task": task,
+            "group": arguments.group,
+            "fold": fold,
+            "seed": seed,
+            "score": data.score(logits, test),
+            "seconds": time.perf_counter() - start,
+            "gate": gate,
+        }
+        with (arguments.out / f"scores-{arguments.group}.jsonl").open("a") as file:
+            file.write(json.dumps(line) + "\n")
+
+
+def print_table(arguments: argparse.Namespace) -> None:
+    """Print the inner scores of every candidate and setting, per group and their mean."""
+    lines = pl.concat([pl.read_ndjson(path) for path in arguments.out.glob("scores-*.jsonl")])
+    lines = lines.unique(["candidate", "method", "settings", "task", "fold", "seed"], keep="last")
+    keys = ["candidate", "method", "settings"]
+    by_fold = lines.group_by([*keys, "task", "group", "fold"]).agg(
+        pl.col("score").mean(), pl.col("seconds").mean()
+    )
+    by_group = by_fold.group_by([*keys, "task", "group"]).agg(
+        pl.col("score").mean().round(3), pl.col("seconds").mean().round(2)
+    )
+    table = by_group.pivot(["task", "group"], index=keys, values="score", sort_columns=True)
+    names = {
+        column: column.strip("{}").replace('"', "").replace(",", " ") for column in table.columns
+    }
+    table = table.rename(names)
+    for task in lines["task"].unique():
+        columns = [column for column in table.columns if column.startswith(task)]
+        table = table.with_columns(pl.mean_horizontal(columns).round(3).alias(task))
+    seconds = by_group.group_by(keys).agg(pl.col("seconds").mean().round(2))
+    with pl.Config(tbl_rows=-1, tbl_cols=-1, tbl_width_chars=200, fmt_str_lengths=60):
+        print(table.join(seconds, on=keys).sort("method", "candidate", "settings"))
+
+
+def grid_of(grid: list[str]) -> Iterator[dict[str, Any]]:
+    """Every combination of ``KEY=A,B`` ``KEY=C,D``."""
+    keys = [item.partition("=")[0] for item in grid]
+    values = [[value_of(v) for v in item.partition("=")[2].split(",")] for item in grid]
+    return (dict(zip(keys, combination, strict=True)) for combination in itertools.product(*values))
+
+
+def value_of(text: str) -> Any:
+    return YAML(typ="safe").load(text)
+
+
+def changed(content: dict[str, Any], section: str, changes: dict[str, Any]) -> dict[str, Any]:
+    """Set dotted keys below a section of the parameters, in place."""
+    for dotted, value in changes.items():
+        *parents, key = f"{section}.{dotted}".split(".")
+        node = content
+        for parent in parents:
+            node = node[parent]
+        node[key] = value
+    return content
+
+
+def frontend_of(arguments: argparse.Namespace) -> str:
+    frontend: str = json.loads((candidate_folder(arguments) / "candidate.json").read_text())[
+        "frontend"
+    ]
+    return frontend
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("job", choices=["pretrain", "probe", "finetune", "table"])
+    parser.add_argument("--run", type=Path, default=Path(), help="folder with data/ of a run")
+    parser.add_argument("--params", type=Path, default=Path("params.yaml"))
+    parser.add_argument("--out", type=Path, required=True, help="encoders and scores go here")
+    parser.add_argument("--group", help="pretraining group")
+    parser.add_argument("--candidate", help="name of the encoder")
+    parser.add_argument("--model", default="bat-mini", help="model of the parameters to start from")
+    parser.add_argument("--set", nargs="*", default=[], help="KEY=VALUE of the model")
+    parser.add_argument("--grid", nargs="*", default=[], help="KEY=VALUE,VALUE of the probe")
+    parser.add_argument("--methods", nargs="*", default=["cgp", "lcgp", "lp"])
+    parser.add_argument("--tasks", nargs="*", default=["speaker", "mixture"])
+    parser.add_argument("--seeds", nargs="*", type=int, default=[0])
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    torch.set_float32_matmul_precision("medium")
+    if arguments.job == "table":
+        print_table(arguments)
+        return
+    params = load(arguments.params)
+    if arguments.set:
+        (changes,) = grid_of(arguments.set)
+        content = changed(params.model_dump(), f"models.{arguments.model}", changes)
+        params = parse(content, "--set")
+    jobs = {"pretrain": pretrain_candidate, "probe": probe_candidate}
+    jobs.get(arguments.job, finetune_candidate)(arguments, params)
+
+
+if __name__ == "__main__":
+    main()
