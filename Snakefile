@@ -3,14 +3,11 @@
 #   snakemake --cores 2 results/tables/main.csv              the embedded default experiment
 #   snakemake --cores 2 --configfile other.yaml ...          another experiment, whole
 #   snakemake -n ...                                         what would run
-import os
-import shlex
-import sys
 from pathlib import Path
 
 from snakemake.utils import min_version
 
-from bat.runtime import DIE_WITH_PARENT
+from bat.runtime import serve_stages
 from bat.workflow import Plan
 
 min_version("9.11")
@@ -20,10 +17,9 @@ given = workflow.config_settings.configfiles
 PLAN = Plan(Path(given[0]) if given else Path("params.yaml"))
 PARAMS = PLAN.params
 
-# exec: the stage is Snakemake's own child, so that signals reach it and it can see it die.
-os.environ[DIE_WITH_PARENT] = "1"
-BAT = f"exec {shlex.quote(sys.executable)} -m bat"
-COMMON = f"--params {shlex.quote(str(PLAN.path))} --threads {{threads}} --log {{log:q}}"
+# Every rule calls `exec bat <stage>`: the bat of this environment, on these parameters. With exec
+# it is Snakemake's own child, so that signals reach it and it can tell when Snakemake is gone.
+serve_stages(PLAN.path)
 
 
 wildcard_constraints:
@@ -35,11 +31,16 @@ wildcard_constraints:
     task="[A-Za-z0-9][A-Za-z0-9_.-]*",
 
 
+localrules:
+    all,
+
+
 rule all:
     input:
         "results/tables/main.csv",
 
 
+include: "workflow/rules/common.smk"
 include: "workflow/rules/acquire.smk"
 include: "workflow/rules/frontend.smk"
 include: "workflow/rules/pretrain.smk"

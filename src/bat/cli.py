@@ -15,7 +15,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from bat.errors import BatError
-from bat.runtime import end_cleanly, limit_threads, start_log
+from bat.runtime import PARAMS_FILE, end_cleanly, limit_threads, start_log
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -30,7 +30,7 @@ app = typer.Typer(
 audit_app = typer.Typer(no_args_is_help=True, help="Trace and verify results.")
 app.add_typer(audit_app, name="audit")
 
-Params = Annotated[Path, typer.Option(help="Parameter file of the experiment.")]
+Params = Annotated[Path, typer.Option(envvar=PARAMS_FILE, help="Parameter file of the experiment.")]
 Out = Annotated[Path, typer.Option(help="Folder for the outputs and their recipe.")]
 Threads = Annotated[int, typer.Option(min=1, help="Threads of the numerical libraries.")]
 Log = Annotated[Path | None, typer.Option(help="File to write the log to, beside the screen.")]

@@ -11,6 +11,19 @@ from types import FrameType
 from typing import NoReturn
 
 DIE_WITH_PARENT = "BAT_DIE_WITH_PARENT"
+PARAMS_FILE = "BAT_PARAMS"
+
+
+def serve_stages(params: Path) -> None:
+    """Prepare the environment of a workflow for the stages that it starts.
+
+    The ``bat`` of the running interpreter comes first on PATH, reads ``params`` unless told
+    otherwise, and ends when the workflow is gone.
+    """
+    path = [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
+    os.environ["PATH"] = os.pathsep.join(path)
+    os.environ[PARAMS_FILE] = str(params)
+    os.environ[DIE_WITH_PARENT] = "1"
 
 
 def limit_threads(threads: int) -> None:

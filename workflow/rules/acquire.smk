@@ -5,14 +5,14 @@ rule download:
     output:
         archive="data/source/archive",
         recipe="data/source/recipe.json",
-    params:
-        wanted=PLAN.wanted("download"),
     log:
         "logs/download.log",
     benchmark:
         "benchmarks/jobs/download.tsv"
+    params:
+        wanted=PLAN.wanted("download"),
     shell:
-        BAT + " download --out data/source " + COMMON
+        "exec bat download --out data/source" " --threads {threads} --log {log:q}"
 
 
 rule prepare:
@@ -23,14 +23,15 @@ rule prepare:
         ledger="data/manifest/ledger.parquet",
         manifests=expand("data/manifest/{task}.parquet", task=PARAMS.tasks),
         recipe="data/manifest/recipe.json",
-    params:
-        wanted=PLAN.wanted("prepare"),
     log:
         "logs/prepare.log",
     benchmark:
         "benchmarks/jobs/prepare.tsv"
+    params:
+        wanted=PLAN.wanted("prepare"),
     shell:
-        BAT + " prepare --archive {input.archive:q} --out data/manifest " + COMMON
+        "exec bat prepare --archive {input.archive:q} --out data/manifest"
+        " --threads {threads} --log {log:q}"
 
 
 rule resample:
@@ -42,12 +43,13 @@ rule resample:
         pcm="data/pcm/pcm.npy",
         index="data/pcm/index.parquet",
         recipe="data/pcm/recipe.json",
-    params:
-        wanted=PLAN.wanted("resample"),
     log:
         "logs/resample.log",
     benchmark:
         "benchmarks/jobs/resample.tsv"
+    params:
+        wanted=PLAN.wanted("resample"),
     shell:
-        BAT + " resample --archive {input.archive:q} --ledger {input.ledger:q}"
-        " --out data/pcm " + COMMON
+        "exec bat resample --archive {input.archive:q} --ledger {input.ledger:q}"
+        " --out data/pcm"
+        " --threads {threads} --log {log:q}"

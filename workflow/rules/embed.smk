@@ -7,21 +7,24 @@ rule embed:
         spectrograms=lambda wildcards: spectrograms(wildcards.model, wildcards.task),
         recipes=lambda wildcards: [
             rules.pretrain.output.recipe.format(**wildcards),
-            Path(spectrograms(wildcards.model, wildcards.task)).with_name("recipe.json"),
+            Path(spectrograms(wildcards.model, wildcards.task)).with_name(
+                "recipe.json"
+            ),
         ],
     output:
         tokens="data/tokens/{model}/{group}/{task}/tokens.safetensors",
         recipe="data/tokens/{model}/{group}/{task}/recipe.json",
+    log:
+        "logs/embed/{model}/{group}/{task}.log",
+    benchmark:
+        "benchmarks/jobs/embed/{model}/{group}/{task}.tsv"
     params:
         wanted=lambda wildcards: PLAN.wanted(
             "embed", model=wildcards.model, group=wildcards.group, task=wildcards.task
         ),
         out=lambda wildcards, output: Path(output.recipe).parent,
-    log:
-        "logs/embed/{model}/{group}/{task}.log",
-    benchmark:
-        "benchmarks/jobs/embed/{model}/{group}/{task}.tsv"
     shell:
-        BAT + " embed --model {wildcards.model} --group {wildcards.group}"
+        "exec bat embed --model {wildcards.model} --group {wildcards.group}"
         " --task {wildcards.task} --encoder {input.encoder:q}"
-        " --spectrograms {input.spectrograms:q} --out {params.out:q} " + COMMON
+        " --spectrograms {input.spectrograms:q} --out {params.out:q}"
+        " --threads {threads} --log {log:q}"

@@ -2,30 +2,6 @@
 # A part is a whole cell, one fold of it, or one fold and seed: see grain in the parameters.
 
 
-def tokens(wildcards):
-    """Token shards of the groups whose encoders a part may use."""
-    return expand(
-        rules.embed.output.tokens,
-        model=wildcards.model,
-        task=wildcards.task,
-        group=PLAN.groups_of(wildcards.part),
-    )
-
-
-def encoders(wildcards):
-    """Checkpoints of the groups whose encoders a part may use."""
-    return expand(
-        rules.pretrain.output.encoder,
-        model=wildcards.model,
-        group=PLAN.groups_of(wildcards.part),
-    )
-
-
-def recipes(files):
-    """The recipes beside some files."""
-    return [Path(file).with_name("recipe.json") for file in files]
-
-
 rule probe:
     input:
         manifest="data/manifest/{task}.parquet",
@@ -36,18 +12,19 @@ rule probe:
         predictions="results/probe/{model}/{task}/{method}/{part}/predictions.parquet",
         heads="results/probe/{model}/{task}/{method}/{part}/heads.safetensors",
         recipe="results/probe/{model}/{task}/{method}/{part}/recipe.json",
-    params:
-        wanted=lambda wildcards: PLAN.wanted("probe", **wildcards),
-        tokens=lambda wildcards, input: [f"--tokens={file}" for file in input.tokens],
-        out=lambda wildcards, output: Path(output.recipe).parent,
     log:
         "logs/probe/{model}/{task}/{method}/{part}.log",
     benchmark:
         "benchmarks/jobs/probe/{model}/{task}/{method}/{part}.tsv"
+    params:
+        wanted=lambda wildcards: PLAN.wanted("probe", **wildcards),
+        tokens=lambda wildcards, input: [f"--tokens={file}" for file in input.tokens],
+        out=lambda wildcards, output: Path(output.recipe).parent,
     shell:
-        BAT + " probe --model {wildcards.model} --task {wildcards.task}"
+        "exec bat probe --model {wildcards.model} --task {wildcards.task}"
         " --method {wildcards.method} --part {wildcards.part}"
-        " --manifest {input.manifest:q} {params.tokens:q} --out {params.out:q} " + COMMON
+        " --manifest {input.manifest:q} {params.tokens:q} --out {params.out:q}"
+        " --threads {threads} --log {log:q}"
 
 
 rule finetune:
@@ -63,19 +40,22 @@ rule finetune:
         predictions="results/finetune/{model}/{task}/{part}/predictions.parquet",
         curves="results/finetune/{model}/{task}/{part}/curves.parquet",
         recipe="results/finetune/{model}/{task}/{part}/recipe.json",
-    params:
-        wanted=lambda wildcards: PLAN.wanted("finetune", **wildcards),
-        encoders=lambda wildcards, input: [f"--encoder={file}" for file in input.encoders],
-        out=lambda wildcards, output: Path(output.recipe).parent,
-    priority: 5
     log:
         "logs/finetune/{model}/{task}/{part}.log",
     benchmark:
         "benchmarks/jobs/finetune/{model}/{task}/{part}.tsv"
+    priority: 5
+    params:
+        wanted=lambda wildcards: PLAN.wanted("finetune", **wildcards),
+        encoders=lambda wildcards, input: [
+            f"--encoder={file}" for file in input.encoders
+        ],
+        out=lambda wildcards, output: Path(output.recipe).parent,
     shell:
-        BAT + " finetune --model {wildcards.model} --task {wildcards.task}"
+        "exec bat finetune --model {wildcards.model} --task {wildcards.task}"
         " --part {wildcards.part} --manifest {input.manifest:q} {params.encoders:q}"
-        " --spectrograms {input.spectrograms:q} --out {params.out:q} " + COMMON
+        " --spectrograms {input.spectrograms:q} --out {params.out:q}"
+        " --threads {threads} --log {log:q}"
 
 
 rule baseline:
@@ -87,13 +67,14 @@ rule baseline:
         metrics="results/baseline/{task}/metrics.json",
         predictions="results/baseline/{task}/predictions.parquet",
         recipe="results/baseline/{task}/recipe.json",
-    params:
-        wanted=lambda wildcards: PLAN.wanted("baseline", task=wildcards.task),
-        out=lambda wildcards, output: Path(output.recipe).parent,
     log:
         "logs/baseline/{task}.log",
     benchmark:
         "benchmarks/jobs/baseline/{task}.tsv"
+    params:
+        wanted=lambda wildcards: PLAN.wanted("baseline", task=wildcards.task),
+        out=lambda wildcards, output: Path(output.recipe).parent,
     shell:
-        BAT + " baseline --task {wildcards.task} --manifest {input.manifest:q}"
-        " --spectrograms {input.spectrograms:q} --out {params.out:q} " + COMMON
+        "exec bat baseline --task {wildcards.task} --manifest {input.manifest:q}"
+        " --spectrograms {input.spectrograms:q} --out {params.out:q}"
+        " --threads {threads} --log {log:q}"

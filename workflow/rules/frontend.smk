@@ -9,16 +9,17 @@ rule frontend:
     output:
         spectrograms="data/spectrograms/{frontend}/{task}/spectrograms.safetensors",
         recipe="data/spectrograms/{frontend}/{task}/recipe.json",
+    log:
+        "logs/frontend/{frontend}/{task}.log",
+    benchmark:
+        "benchmarks/jobs/frontend/{frontend}/{task}.tsv"
     params:
         wanted=lambda wildcards: PLAN.wanted(
             "frontend", frontend=wildcards.frontend, task=wildcards.task
         ),
         out=lambda wildcards, output: Path(output.recipe).parent,
-    log:
-        "logs/frontend/{frontend}/{task}.log",
-    benchmark:
-        "benchmarks/jobs/frontend/{frontend}/{task}.tsv"
     shell:
-        BAT + " frontend --frontend {wildcards.frontend} --task {wildcards.task}"
+        "exec bat frontend --frontend {wildcards.frontend} --task {wildcards.task}"
         " --manifest {input.manifest:q} --pcm {input.pcm[0]:q} --pcm {input.pcm[1]:q}"
-        " --out {params.out:q} " + COMMON
+        " --out {params.out:q}"
+        " --threads {threads} --log {log:q}"

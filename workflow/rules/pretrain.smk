@@ -5,12 +5,6 @@
 PRETRAINING_TASK = next(iter(PARAMS.tasks))
 
 
-def spectrograms(model, task):
-    """Shard of the front end that a model hears through."""
-    frontend = PARAMS.models[model].frontend
-    return f"data/spectrograms/{frontend}/{task}/spectrograms.safetensors"
-
-
 rule pretrain:
     input:
         manifest=f"data/manifest/{PRETRAINING_TASK}.parquet",
@@ -23,18 +17,19 @@ rule pretrain:
         curves="results/pretrain/{model}/{group}/curves.parquet",
         clips="results/pretrain/{model}/{group}/clips.json",
         recipe="results/pretrain/{model}/{group}/recipe.json",
+    log:
+        "logs/pretrain/{model}/{group}.log",
+    benchmark:
+        "benchmarks/jobs/pretrain/{model}/{group}.tsv"
+    # The longest jobs first: they are the critical path.
+    priority: 10
     params:
         wanted=lambda wildcards: PLAN.wanted(
             "pretrain", model=wildcards.model, group=wildcards.group
         ),
         out=lambda wildcards, output: Path(output.recipe).parent,
-    # The longest jobs first: they are the critical path.
-    priority: 10
-    log:
-        "logs/pretrain/{model}/{group}.log",
-    benchmark:
-        "benchmarks/jobs/pretrain/{model}/{group}.tsv"
     shell:
-        BAT + " pretrain --model {wildcards.model} --group {wildcards.group}"
+        "exec bat pretrain --model {wildcards.model} --group {wildcards.group}"
         " --manifest {input.manifest:q} --spectrograms {input.spectrograms:q}"
-        " --out {params.out:q} " + COMMON
+        " --out {params.out:q}"
+        " --threads {threads} --log {log:q}"

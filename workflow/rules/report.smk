@@ -1,32 +1,6 @@
 # Figures, the audit of everything behind them, and last the main table.
 # The table waits for the audit: a number is printed only after its whole chain was verified.
 
-PROBE_PARTS = PLAN.parts("probe")
-FINETUNE_PARTS = PLAN.parts("finetune")
-
-
-def of_probes(output, cells):
-    """An output of every part of some probe cells."""
-    return [
-        str(output).format(model=model, task=task, method=method, part=part)
-        for model, task, method in cells
-        for part in PROBE_PARTS
-    ]
-
-
-def of_table(name):
-    """An output of every part of every cell of the main table, baseline and fine-tuning included."""
-    return [
-        *of_probes(getattr(rules.probe.output, name), PLAN.table_probes()),
-        *expand(
-            getattr(rules.finetune.output, name),
-            model=PARAMS.models,
-            task=PARAMS.tasks,
-            part=FINETUNE_PARTS,
-        ),
-        *expand(getattr(rules.baseline.output, name), task=PARAMS.tasks),
-    ]
-
 
 FIGURE_METRICS = of_probes(rules.probe.output.metrics, PLAN.figure_probes())
 TABLE_METRICS = of_table("metrics")
@@ -40,7 +14,7 @@ CURVES = [
         rules.finetune.output.curves,
         model=PARAMS.models,
         task=PARAMS.tasks,
-        part=FINETUNE_PARTS,
+        part=PLAN.parts("finetune"),
     ),
 ]
 FRONTEND_SHARDS = expand(
@@ -61,11 +35,6 @@ FIGURES = expand(
 )
 
 
-def options(name, files):
-    """Repeat an option for every file."""
-    return [f"--{name}={file}" for file in files]
-
-
 rule figure:
     input:
         metrics=FIGURE_METRICS,
@@ -75,6 +44,10 @@ rule figure:
     output:
         figures=FIGURES,
         recipe="results/figures/recipe.json",
+    log:
+        "logs/figure.log",
+    benchmark:
+        "benchmarks/jobs/figure.tsv"
     params:
         wanted=PLAN.wanted("figure"),
         inputs=lambda wildcards, input: [
@@ -82,12 +55,9 @@ rule figure:
             *options("curves", input.curves),
             *options("spectrograms", input.spectrograms),
         ],
-    log:
-        "logs/figure.log",
-    benchmark:
-        "benchmarks/jobs/figure.tsv"
     shell:
-        BAT + " figure {params.inputs:q} --out results/figures " + COMMON
+        "exec bat figure {params.inputs:q} --out results/figures"
+        " --threads {threads} --log {log:q}"
 
 
 rule audit:
@@ -97,15 +67,16 @@ rule audit:
     output:
         verified="results/audit/verified.json",
         recipe="results/audit/recipe.json",
-    params:
-        wanted=PLAN.wanted("audit"),
-        inputs=lambda wildcards, input: options("results", input.results),
     log:
         "logs/audit.log",
     benchmark:
         "benchmarks/jobs/audit.tsv"
+    params:
+        wanted=PLAN.wanted("audit"),
+        inputs=lambda wildcards, input: options("results", input.results),
     shell:
-        BAT + " audit run {params.inputs:q} --out results/audit " + COMMON
+        "exec bat audit run {params.inputs:q} --out results/audit"
+        " --threads {threads} --log {log:q}"
 
 
 rule table:
@@ -120,15 +91,64 @@ rule table:
         markdown="results/tables/main.md",
         cells="results/tables/cells.json",
         recipe="results/tables/recipe.json",
+    log:
+        "logs/table.log",
+    benchmark:
+        "benchmarks/jobs/table.tsv"
     params:
         wanted=PLAN.wanted("table"),
         inputs=lambda wildcards, input: [
             *options("metrics", input.metrics),
             *options("predictions", input.predictions),
         ],
-    log:
-        "logs/table.log",
-    benchmark:
-        "benchmarks/jobs/table.tsv"
     shell:
-        BAT + " table {params.inputs:q} --audit {input.audit:q} --out results/tables " + COMMON
+        "exec bat table {params.inputs:q} --audit {input.audit:q} --out results/tables"
+        " --threads {threads} --log {log:q}"
+
+
+# One target per stage, for people and for the stages of dvc.yaml.
+
+
+rule all_spectrograms:
+    input:
+        expand(
+            rules.frontend.output.spectrograms,
+            frontend=PLAN.frontends,
+            task=PARAMS.tasks,
+        ),
+
+
+rule all_encoders:
+    input:
+        expand(rules.pretrain.output.encoder, model=PARAMS.models, group=PARAMS.groups),
+
+
+rule all_tokens:
+    input:
+        expand(
+            rules.embed.output.tokens,
+            model=PARAMS.models,
+            group=PARAMS.groups,
+            task=PARAMS.tasks,
+        ),
+
+
+rule all_probes:
+    input:
+        of_probes(rules.probe.output.metrics, PLAN.table_probes()),
+        FIGURE_METRICS,
+
+
+rule all_finetuned:
+    input:
+        expand(
+            rules.finetune.output.metrics,
+            model=PARAMS.models,
+            task=PARAMS.tasks,
+            part=PLAN.parts("finetune"),
+        ),
+
+
+rule all_baselines:
+    input:
+        expand(rules.baseline.output.metrics, task=PARAMS.tasks),

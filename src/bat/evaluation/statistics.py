@@ -79,8 +79,8 @@ def summarise(
         std=float(np.std(values, ddof=1)) if len(values) > 1 else 0.0,
         # The basic interval: a resample repeats clips, which raises average precision; turning the
         # quantiles around the estimate takes that bias out instead of adding it.
-        low=2 * mean - float(upper),
-        high=2 * mean - float(lower),
+        low=max(0.0, 2 * mean - float(upper)),
+        high=min(1.0, 2 * mean - float(lower)),
         clips=sum({run.fold: len(run.clips) for run in runs}.values()),
         folds=len({run.fold for run in runs}),
         seeds=len({run.seed for run in runs}),

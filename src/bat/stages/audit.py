@@ -1,9 +1,10 @@
 """Verify every record behind the results; the table is made only of what passed."""
 
 import json
+from functools import cache
 from pathlib import Path
 
-from bat.data.clips import read_clips
+from bat.data.clips import Clips, read_clips
 from bat.errors import BatError
 from bat.progress import track
 from bat.provenance.job import Job
@@ -79,6 +80,12 @@ def _heard_by(folder: Path, recipes: dict[Path, Recipe], group: str) -> set[str]
 
 
 def _tested_in(recipe: Recipe, fold: str) -> set[str]:
+    """Collect the recordings that the test clips of a fold are made of."""
     (manifest,) = [known.path for known in recipe.inputs if known.role == "manifest"]
-    clips = read_clips(Path(manifest))
+    clips = _clips(manifest)
     return set(clips.manifest[clips.of([fold])]["group"].explode().to_list())
+
+
+@cache
+def _clips(manifest: str) -> Clips:
+    return read_clips(Path(manifest))
