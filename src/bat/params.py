@@ -7,9 +7,10 @@ what was found and what is allowed.
 """
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -29,12 +30,27 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 Steps = Annotated[int, Field(ge=0)]
+Seed = Annotated[int, Field(ge=0)]
+T = TypeVar("T")
+
+
+def _without_repeats(values: list[T]) -> list[T]:
+    if len(set(values)) < len(values):
+        raise ValueError(f"each value may stand here only once; found {values}")
+    return values
+
+
+# What makes one job, one row or one column each: at least one, and none twice.
+Distinct = Annotated[list[T], Field(min_length=1), AfterValidator(_without_repeats)]
+
+# Names that the pipeline gives to files and rows of its own.
+_TAKEN = {"tasks": "ledger", "models": "log-mel", "probes": "finetune"}
 
 
 class Strict(BaseModel):
     """A section of the parameters: no unknown keys, no silent conversions, immutable."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
 class PackageIndexSource(Strict):
@@ -77,7 +93,7 @@ class MultiClassTask(Strict):
 
     kind: Literal["multi-class"]
     loss: Literal["cross_entropy"]
-    metrics: list[Literal["accuracy", "mAP"]]
+    metrics: Distinct[Literal["accuracy", "mAP"]]
 
 
 class MixtureTask(Strict):
@@ -85,11 +101,11 @@ class MixtureTask(Strict):
 
     kind: Literal["multi-label"]
     loss: Literal["asymmetric", "binary_cross_entropy"]
-    metrics: list[Literal["mAP", "F1"]]
+    metrics: Distinct[Literal["mAP", "F1"]]
     mixtures_per_clip: Positive
     maximum_speakers: Count
     gain_range_db: Annotated[float, Field(ge=0)]
-    seed: int
+    seed: Seed
 
 
 Task = Annotated[MultiClassTask | MixtureTask, Field(discriminator="kind")]
@@ -284,9 +300,9 @@ class Baseline(Strict):
 class Seeds(Strict):
     """One number, one independent repetition."""
 
-    pretrain: int
-    probe: Annotated[list[int], Field(min_length=1)]
-    finetune: Annotated[list[int], Field(min_length=1)]
+    pretrain: Seed
+    probe: Distinct[Seed]
+    finetune: Distinct[Seed]
 
 
 class Statistics(Strict):
@@ -294,7 +310,7 @@ class Statistics(Strict):
 
     bootstrap_resamples: Count
     confidence: Share
-    seed: int
+    seed: Seed
 
 
 class Grain(Strict):
@@ -310,7 +326,7 @@ class PrototypeSweep(Strict):
     model: Name
     task: Name
     probe: Name
-    prototypes: Annotated[list[Count], Field(min_length=1)]
+    prototypes: Distinct[Count]
 
 
 class BlockFigure(Strict):
@@ -348,7 +364,8 @@ class Params(Strict):
     source: Source
     data: Data
     tasks: dict[Name, Task]
-    groups: dict[Name, Group]
+    groups: Annotated[dict[Name, Group], Field(min_length=1)]
+    pretraining_clips: Name
     frontends: dict[Name, Frontend]
     models: dict[Name, Model]
     probes: dict[Name, Probe]
@@ -366,14 +383,33 @@ class Params(Strict):
         return sorted(meeting for group in self.groups.values() for meeting in group.test)
 
     def group_of(self, fold: str) -> str:
-        """Name of the pretraining group whose encoder may be tested on ``fold``."""
-        return next(name for name, group in self.groups.items() if fold in group.test)
+        """Name of the pretraining group whose encoder may be tested on ``fold``.
+
+        Raises
+        ------
+        BatError
+            If no group tests on it.
+        """
+        for name, group in self.groups.items():
+            if fold in group.test:
+                return name
+        raise BatError(f"unknown fold {fold!r}; known: {', '.join(self.folds)}")
+
+    @model_validator(mode="after")
+    def _names_are_free(self) -> Self:
+        for section, taken in _TAKEN.items():
+            if taken in getattr(self, section):
+                raise ValueError(f"{section}.{taken}: the pipeline itself uses this name")
+        if "all" in self.folds:
+            raise ValueError("groups: 'all' stands for all meetings, no meeting may be called so")
+        return self
 
     @model_validator(mode="after")
     def _references_exist(self) -> Self:
         for name, model in self.models.items():
             _require(model.frontend, self.frontends, f"models.{name}.frontend")
         _require(self.baseline.frontend, self.frontends, "baseline.frontend")
+        _require(self.pretraining_clips, self.tasks, "pretraining_clips")
         figures = self.figures
         _require(figures.sweep.model, self.models, "figures.sweep.model")
         for key in ("sweep", "blocks", "frontends"):
@@ -447,6 +483,8 @@ def _message(problem: Any, allowed: list[str]) -> str:
         return f"unknown key (value {found}); allowed: {', '.join(allowed)}"
     if problem["type"] == "missing":
         return "this key is missing"
+    if problem["type"] == "union_tag_not_found":
+        return f"its key {problem['ctx']['discriminator']} is missing; found {found}"
     if problem["type"] == "value_error":
         return str(problem["ctx"]["error"])
     text = problem["msg"].removeprefix("Input ")
@@ -467,7 +505,9 @@ def _locate(location: tuple[int | str, ...]) -> tuple[str, list[str]]:
         if "discriminator" in node:
             node = {"$ref": node["discriminator"]["mapping"].get(part, "#/$defs/Strict")}
             continue
-        keys.append(str(part))
+        if part == "[key]":  # it is the key itself, named before, that is wrong
+            continue
+        keys.append(str(part) if str(part).isprintable() else repr(part))
         siblings = sorted(node.get("properties", {}))
         # names that the user chose (of models, tasks ...) are pattern properties of their section
         chosen: Any = next(iter(node.get("patternProperties", {}).values()), {})

@@ -1,11 +1,13 @@
 """Progress of long work: a bar on a terminal, a line now and then in a log."""
 
 import logging
+import os
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sized
 from typing import TypeVar
 
+from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -14,6 +16,8 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+
+from bat.runtime import DIE_WITH_PARENT
 
 _LOG = logging.getLogger(__name__)
 _SECONDS_BETWEEN_LINES = 10.0
@@ -34,7 +38,8 @@ def track(items: Iterable[T], description: str, total: int | None = None) -> Ite
     """
     if total is None and isinstance(items, Sized):
         total = len(items)
-    if sys.stderr.isatty() and not logging.getLogger("bat").propagate:
+    # Jobs of a workflow share one terminal: two bars would overwrite each other.
+    if sys.stderr.isatty() and DIE_WITH_PARENT not in os.environ:
         yield from _bar(items, description, total)
     else:
         yield from _lines(items, description, total)
@@ -48,8 +53,6 @@ def _bar(items: Iterable[T], description: str, total: int | None) -> Iterator[T]
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    from rich.console import Console
-
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         yield from progress.track(items, total=total, description=description)
 

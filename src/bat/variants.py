@@ -23,15 +23,17 @@ def resolve(params: Params, method: str) -> Probe:
     BatError
         Where the probe is not defined or the changed setting does not fit it.
     """
-    name, _, change = method.partition("@")
+    name, at, change = method.partition("@")
     if name not in params.probes:
         raise BatError(f"unknown method {method!r}; known: {', '.join(params.probes)}")
-    if not change:
+    if not at:
         return params.probes[name]
     key, _, value = change.partition("=")
     try:
         content = params.probes[name].model_dump() | {key: int(value)}
         probe: Probe = TypeAdapter(Probe).validate_python(content)
-    except (ValueError, ValidationError) as error:
-        raise BatError(f"{method}: {' '.join(str(error).split())}") from None
+    except ValidationError as error:
+        raise BatError(f"{method}: {key}={value}: {error.errors()[0]['msg']}") from None
+    except ValueError:
+        raise BatError(f"{method}: expected {name}@key=number") from None
     return probe

@@ -44,10 +44,13 @@ class Plan:
         """Hash the modules that one job runs.
 
         Probes are loaded by name, so that a probe's own module is a root beside the stage's.
+        The head that is fine-tuned with an encoder is a linear probe.
         """
         roots = [f"bat.stages.{stage}"]
         if stage == "probe":
             roots.append(f"bat.probes.{resolve(self.params, selection['method']).kind}")
+        if stage == "finetune":
+            roots.append("bat.probes.lp")
         return code_of(roots)
 
     @cached_property

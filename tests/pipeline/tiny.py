@@ -52,5 +52,7 @@ def file_source(archive: Path) -> dict[str, Any]:
 
 
 def write_params(folder: Path, params: dict[str, Any]) -> None:
+    yaml = YAML(typ="safe", pure=True)
+    yaml.sort_base_mapping_type_on_output = False
     with (folder / "params.yaml").open("w", encoding="utf-8") as stream:
-        YAML(typ="safe", pure=True).dump(params, stream)
+        yaml.dump(params, stream)

@@ -7,9 +7,7 @@ rule embed:
         spectrograms=lambda wildcards: spectrograms(wildcards.model, wildcards.task),
         recipes=lambda wildcards: [
             rules.pretrain.output.recipe.format(**wildcards),
-            Path(spectrograms(wildcards.model, wildcards.task)).with_name(
-                "recipe.json"
-            ),
+            *recipes([spectrograms(wildcards.model, wildcards.task)]),
         ],
     output:
         tokens="data/tokens/{model}/{group}/{task}/tokens.safetensors",

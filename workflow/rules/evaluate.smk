@@ -6,7 +6,10 @@ rule probe:
     input:
         manifest="data/manifest/{task}.parquet",
         tokens=tokens,
-        recipes=lambda wildcards: recipes(tokens(wildcards)),
+        recipes=lambda wildcards: [
+            rules.prepare.output.recipe,
+            *recipes(tokens(wildcards)),
+        ],
     output:
         metrics="results/probe/{model}/{task}/{method}/{part}/metrics.json",
         predictions="results/probe/{model}/{task}/{method}/{part}/predictions.parquet",
@@ -32,9 +35,11 @@ rule finetune:
         manifest="data/manifest/{task}.parquet",
         encoders=encoders,
         spectrograms=lambda wildcards: spectrograms(wildcards.model, wildcards.task),
-        recipes=lambda wildcards: recipes(
-            [*encoders(wildcards), spectrograms(wildcards.model, wildcards.task)]
-        ),
+        recipes=lambda wildcards: [
+            rules.prepare.output.recipe,
+            *recipes(encoders(wildcards)),
+            *recipes([spectrograms(wildcards.model, wildcards.task)]),
+        ],
     output:
         metrics="results/finetune/{model}/{task}/{part}/metrics.json",
         predictions="results/finetune/{model}/{task}/{part}/predictions.parquet",
@@ -62,7 +67,10 @@ rule baseline:
     input:
         manifest="data/manifest/{task}.parquet",
         spectrograms=f"data/spectrograms/{PARAMS.baseline.frontend}/{{task}}/spectrograms.safetensors",
-        recipe=f"data/spectrograms/{PARAMS.baseline.frontend}/{{task}}/recipe.json",
+        recipes=[
+            rules.prepare.output.recipe,
+            f"data/spectrograms/{PARAMS.baseline.frontend}/{{task}}/recipe.json",
+        ],
     output:
         metrics="results/baseline/{task}/metrics.json",
         predictions="results/baseline/{task}/predictions.parquet",

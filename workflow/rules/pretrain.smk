@@ -1,17 +1,16 @@
 # Self-supervised pretraining: one encoder per model and group of meetings.
 
 
-# The clips of this task are what an encoder is pretrained on; its labels are not read.
-PRETRAINING_TASK = next(iter(PARAMS.tasks))
-
-
 rule pretrain:
     input:
-        manifest=f"data/manifest/{PRETRAINING_TASK}.parquet",
-        spectrograms=lambda wildcards: spectrograms(wildcards.model, PRETRAINING_TASK),
-        recipe=lambda wildcards: Path(
-            spectrograms(wildcards.model, PRETRAINING_TASK)
-        ).with_name("recipe.json"),
+        manifest=f"data/manifest/{PARAMS.pretraining_clips}.parquet",
+        spectrograms=lambda wildcards: spectrograms(
+            wildcards.model, PARAMS.pretraining_clips
+        ),
+        recipes=lambda wildcards: [
+            rules.prepare.output.recipe,
+            *recipes([spectrograms(wildcards.model, PARAMS.pretraining_clips)]),
+        ],
     output:
         encoder="results/pretrain/{model}/{group}/encoder.safetensors",
         curves="results/pretrain/{model}/{group}/curves.parquet",

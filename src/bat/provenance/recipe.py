@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from bat.errors import BatError
 from bat.provenance.hashing import canonical_json, sha256_of_file
@@ -81,12 +81,14 @@ def read_recipe(folder: Path) -> Recipe:
         raise BatError(
             f"{folder}: has no {RECIPE}: its job did not finish; delete the folder and run again"
         )
-    text = path.read_text(encoding="utf-8", errors="replace")
+    # Bytes, not text: reading text would forgive other line ends.
+    found = path.read_bytes()
     try:
-        recipe = Recipe.model_validate(json.loads(text))
-    except (json.JSONDecodeError, ValidationError) as error:
+        recipe = Recipe.model_validate(json.loads(found.decode("utf-8")))
+        expected = recipe.text().encode()
+    except ValueError as error:  # not UTF-8, not JSON, not a recipe, or a number JSON cannot hold
         raise BatError(f"{path}: not a recipe: {' '.join(str(error).split())}") from None
-    if recipe.text() != text:
+    if found != expected:
         raise BatError(f"{path}: was edited: its text is not the canonical text of its content")
     return recipe
 

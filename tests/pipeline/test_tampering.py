@@ -1,0 +1,79 @@
+"""Whoever edits an artefact is found out by its next reader and by the audit."""
+
+import os
+import re
+
+import pytest
+
+from bat.provenance.hashing import sha256_of_file
+from pipeline.conftest import MAIN
+
+pytestmark = pytest.mark.pipeline
+
+ARTEFACTS = [
+    "data/source/archive",
+    "data/manifest/speaker.parquet",
+    "data/pcm/pcm.npy",
+    "data/spectrograms/bat/speaker/spectrograms.safetensors",
+    "results/pretrain/bat-mini/early/encoder.safetensors",
+    "data/tokens/bat-mini/early/speaker/tokens.safetensors",
+    "results/probe/bat-mini/speaker/cgp/all/metrics.json",
+    "results/probe/bat-mini/speaker/lp/all/predictions.parquet",
+]
+
+
+def flip_a_byte(path):
+    content = bytearray(path.read_bytes())
+    content[-7] ^= 1
+    path.write_bytes(content)
+
+
+def change_a_digit(path):
+    text = path.read_text()
+    digit = re.search(r'"accuracy": 0\.(\d)', text)
+    place = digit.start(1)
+    path.write_text(text[:place] + str((int(text[place]) + 1) % 10) + text[place + 1 :])
+
+
+@pytest.mark.parametrize("artefact", ARTEFACTS)
+def test_an_edited_artefact_stops_its_next_reader_and_the_audit(undisturbed, tmp_path, artefact):
+    copy = undisturbed.copy_to(tmp_path / "copy")
+    path = copy.folder / artefact
+    expected = sha256_of_file(path)
+    (change_a_digit if artefact.endswith(".json") else flip_a_byte)(path)
+    found = sha256_of_file(path)
+    assert found != expected
+
+    audit = copy.bat("audit", "verify")
+    assert audit.returncode == 1
+    workflow = copy.snakemake(MAIN)
+    assert workflow.returncode != 0
+    for output in (audit.stdout + audit.stderr, workflow.stdout + workflow.stderr):
+        assert artefact in output
+        assert expected in output
+        assert found in output
+        assert "Traceback" not in output
+
+
+def test_an_edit_that_keeps_size_and_time_is_found_by_the_audit(undisturbed, tmp_path):
+    copy = undisturbed.copy_to(tmp_path / "copy")
+    artefact = "results/pretrain/bat-mini/late/encoder.safetensors"
+    path = copy.folder / artefact
+    times = os.stat(path)
+    flip_a_byte(path)
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert "Nothing to be done" in "".join(copy.snakemake(MAIN).stderr)
+    audit = copy.bat("audit", "verify")
+    assert audit.returncode == 1
+    assert artefact in audit.stdout
+
+
+def test_rebuilding_the_edited_folder_heals(undisturbed, tmp_path):
+    copy = undisturbed.copy_to(tmp_path / "copy")
+    path = copy.folder / "results/probe/bat-mini/speaker/cgp/all/metrics.json"
+    change_a_digit(path)
+    for file in path.parent.iterdir():
+        file.unlink()
+    copy.build(MAIN)
+    assert copy.read(MAIN) == undisturbed.read(MAIN)
+    assert copy.bat("audit", "verify").returncode == 0
