@@ -20,6 +20,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,23 +29,26 @@ import torch
 from ruamel.yaml import YAML
 from torch import Tensor
 
-from bat.audio.frontends import frame_statistics
 from bat.data.clips import Clips, read_clips
 from bat.data.shards import read_spectrograms
 from bat.evaluation.metrics import evaluate
 from bat.finetuning import finetune
 from bat.finetuning import predict as predict_finetuned
 from bat.models.checkpoint import InputScaling, read_encoder, save_encoder
-from bat.models.decoders import CNNDecoder, ViTDecoder
 from bat.models.encoder import AudioTransformer
 from bat.models.tokens import Tokens
-from bat.params import Params, Task, load, parse
-from bat.pretraining.trainer import pretrain
+from bat.params import Finetuning, Params, Task, load, parse
 from bat.probes import build
 from bat.probes.training import predict, train_probe
 from bat.seeds import derive_seed
-from bat.stages.probe import _TRAINING_KEYS, build_probe, gate_weights
+from bat.settings import settings_for
+from bat.stages.pretrain import _scaling, _train
+from bat.stages.probe import build_probe
 from bat.stages.targets import probabilities, training_labels
+
+# A meeting, the clips of the others, the clips of the meeting.
+Fold = tuple[str, Tensor, Tensor]
+TRAINING_KEYS = {"steps", "warmup_steps", "batch_size", "learning_rate", "weight_decay"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +63,7 @@ class InnerData:
         present = self.clips.present[test.numpy()]
         return evaluate(self.task.metrics[0], probabilities(logits, self.task), present)
 
-    def folds(self) -> Iterator[tuple[str, Tensor, Tensor]]:
+    def folds(self) -> Iterator[Fold]:
         for meeting in self.clips.meetings:
             train, test = self.clips.split(meeting)
             yield meeting, torch.from_numpy(train), torch.from_numpy(test)
@@ -80,40 +84,28 @@ def inner_data(run: Path, params: Params, frontend: str, task: str, group: str) 
 def pretrain_candidate(arguments: argparse.Namespace, params: Params) -> None:
     """Pretrain as the stage does, with some settings changed; keep encoder and description."""
     model = params.models[arguments.model]
-    data = inner_data(arguments.run, params, model.frontend, "speaker", arguments.group)
-    frontend = params.frontends[model.frontend]
-    mean, deviation = frame_statistics([data.spectrograms]) if frontend.standardise else (0.0, 1.0)
-    scale = deviation * (2.0 if frontend.kind == "legacy" else 1.0)
-    scaling = InputScaling(mean=mean, scale=scale, patch_size=model.encoder.patch_size)
-    bins = data.spectrograms.shape[3]
-    grid = scaling(data.spectrograms[:1]).shape[2] // model.encoder.patch_size
-    architecture = model.encoder.model_dump() | {"mel_bins": bins, "grid_time_patches": grid}
-    seed = params.seeds.pretrain
-    torch.manual_seed(derive_seed(seed, "encoder"))
+    settings = settings_for(
+        params, "pretrain", {"model": arguments.model, "group": arguments.group}
+    )
+    heard = inner_data(
+        arguments.run, params, model.frontend, "speaker", arguments.group
+    ).spectrograms
+    scaling = _scaling(heard, settings)
+    grid = scaling(heard[:1]).shape[2] // model.encoder.patch_size
+    architecture = model.encoder.model_dump()
+    architecture |= {"mel_bins": heard.shape[3], "grid_time_patches": grid}
+    torch.manual_seed(derive_seed(settings.seed, "encoder"))
     encoder = AudioTransformer(**architecture)
-    start, curves = time.perf_counter(), []
+    start = time.perf_counter()
+    losses: list[float] = []
     if model.pretraining is not None:
-        torch.manual_seed(derive_seed(seed, "decoder"))
-        shape = model.pretraining.decoder.model_dump(exclude={"kind"})
-        if model.pretraining.decoder.kind == "vit":
-            shape["decoder_width"] = shape.pop("width")
-        kinds: dict[str, Any] = {"vit": ViTDecoder, "cnn": CNNDecoder}
-        encoder, table = pretrain(
-            encoder,
-            kinds[model.pretraining.decoder.kind](
-                width=encoder.width, grid=(grid, encoder.frequency_patches), **shape
-            ),
-            data.spectrograms,
-            scaling,
-            model.pretraining.model_dump(exclude={"decoder"}),
-            seed=derive_seed(seed, "training"),
-        )
-        curves = table["local_loss"].gather_every(10).round(3).to_list()
+        encoder, curves = _train(encoder, heard, scaling, model.pretraining, settings.seed)
+        losses = curves["local_loss"].gather_every(10).round(3).to_list()
+    description = {"frontend": model.frontend, "set": arguments.set, "local_loss": losses}
+    description["seconds"] = time.perf_counter() - start
     folder = candidate_folder(arguments)
     folder.mkdir(parents=True, exist_ok=True)
     save_encoder(folder / "encoder.safetensors", encoder, architecture, scaling)
-    description = {"frontend": model.frontend, "set": arguments.set, "local_loss": curves}
-    description["seconds"] = time.perf_counter() - start
     (folder / "candidate.json").write_text(json.dumps(description))
 
 
@@ -141,61 +133,64 @@ def probe_candidate(arguments: argparse.Namespace, params: Params) -> None:
         for method, changes in itertools.product(arguments.methods, grid_of(arguments.grid)):
             content = changed(params.model_dump(), f"probes.{method}", changes)
             settings = parse(content, "--grid").probes[method]
+            score_folds(
+                arguments, data, task, method, changes, partial(probed, settings, data, tokens)
+            )
 
-            def one(
-                fold: str, train: Tensor, test: Tensor, seed: int, settings: Any = settings
-            ) -> tuple[Tensor, Any]:
-                torch.manual_seed(derive_seed(seed, fold, "head"))
-                probe = build_probe(settings, tokens, len(data.clips.classes))
-                train_probe(
-                    probe,
-                    tokens.select(train),
-                    training_labels(data.clips, data.task)[train],
-                    loss_name=data.task.loss,
-                    min_learning_rate=settings.minimum_learning_rate,
-                    betas=(settings.betas[0], settings.betas[1]),
-                    seed=derive_seed(seed, fold, "training"),
-                    **settings.model_dump(include=_TRAINING_KEYS),
-                )
-                return predict(probe, tokens.select(test), batch_size=128), gate_weights(probe)
 
-            score_folds(arguments, data, task, method, changes, one)
+def probed(settings: Any, data: InnerData, tokens: Tokens, fold: Fold, seed: int) -> Tensor:
+    """Train a probe on one side of a fold and return its logits on the other."""
+    name, train, test = fold
+    torch.manual_seed(derive_seed(seed, name, "head"))
+    probe = build_probe(settings, tokens, len(data.clips.classes))
+    train_probe(
+        probe,
+        tokens.select(train),
+        training_labels(data.clips, data.task)[train],
+        loss_name=data.task.loss,
+        min_learning_rate=settings.minimum_learning_rate,
+        betas=(settings.betas[0], settings.betas[1]),
+        seed=derive_seed(seed, name, "training"),
+        **settings.model_dump(include=TRAINING_KEYS),
+    )
+    return predict(probe, tokens.select(test), batch_size=128)
 
 
 def finetune_candidate(arguments: argparse.Namespace, params: Params) -> None:
     """Score every combination of the grid for fine-tuning."""
+    path = candidate_folder(arguments) / "encoder.safetensors"
     for task, changes in itertools.product(arguments.tasks, list(grid_of(arguments.grid))):
         data = inner_data(arguments.run, params, frontend_of(arguments), task, arguments.group)
         settings = parse(changed(params.model_dump(), "finetuning", changes), "--grid").finetuning
+        score_folds(
+            arguments, data, task, "finetune", changes, partial(finetuned, settings, data, path)
+        )
 
-        def one(
-            fold: str, train: Tensor, test: Tensor, seed: int, data=data, settings=settings
-        ) -> tuple[Tensor, Any]:
-            path = candidate_folder(arguments) / "encoder.safetensors"
-            encoder, scaling = read_encoder(path, drop_path=settings.drop_path)
-            torch.manual_seed(derive_seed(seed, fold, "head"))
-            head = build(
-                "lp",
-                depth=encoder.depth,
-                width=encoder.width,
-                classes=len(data.clips.classes),
-                pooling=settings.pooling,
-                dropout=settings.dropout,
-            )
-            finetune(
-                encoder,
-                head,
-                scaling,
-                data.spectrograms[train],
-                training_labels(data.clips, data.task)[train],
-                settings.model_dump(),
-                loss_name=data.task.loss,
-                seed=derive_seed(seed, fold, "training"),
-            )
-            heard = data.spectrograms[test]
-            return predict_finetuned(encoder, head, scaling, heard, settings.batch_size), None
 
-        score_folds(arguments, data, task, "finetune", changes, one)
+def finetuned(settings: Finetuning, data: InnerData, path: Path, fold: Fold, seed: int) -> Tensor:
+    """Fine-tune on one side of a fold and return the logits on the other."""
+    name, train, test = fold
+    encoder, scaling = read_encoder(path, drop_path=settings.drop_path)
+    torch.manual_seed(derive_seed(seed, name, "head"))
+    head = build(
+        "lp",
+        depth=encoder.depth,
+        width=encoder.width,
+        classes=len(data.clips.classes),
+        pooling=settings.pooling,
+        dropout=settings.dropout,
+    )
+    finetune(
+        encoder,
+        head,
+        scaling,
+        data.spectrograms[train],
+        training_labels(data.clips, data.task)[train],
+        settings.model_dump(),
+        loss_name=data.task.loss,
+        seed=derive_seed(seed, name, "training"),
+    )
+    return predict_finetuned(encoder, head, scaling, data.spectrograms[test], settings.batch_size)
 
 
 def score_folds(
@@ -204,23 +199,22 @@ def score_folds(
     task: str,
     method: str,
     changes: dict[str, Any],
-    one: Callable[[str, Tensor, Tensor, int], tuple[Tensor, Any]],
+    one: Callable[[Fold, int], Tensor],
 ) -> None:
     """Train and score on every inner fold and seed; append a line each to the scores."""
-    for (fold, train, test), seed in itertools.product(data.folds(), arguments.seeds):
+    for fold, seed in itertools.product(data.folds(), arguments.seeds):
         start = time.perf_counter()
-        logits, gate = one(fold, train, test, seed)
+        logits = one(fold, seed)
         line = {
             "candidate": arguments.candidate,
             "method": method,
             "settings": " ".join(f"{key}={value}" for key, value in changes.items()),
             "task": task,
             "group": arguments.group,
-            "fold": fold,
+            "fold": fold[0],
             "seed": seed,
-            "score": data.score(logits, test),
+            "score": data.score(logits, fold[2]),
             "seconds": time.perf_counter() - start,
-            "gate": gate,
         }
         with (arguments.out / f"scores-{arguments.group}.jsonl").open("a") as file:
             file.write(json.dumps(line) + "\n")
@@ -230,24 +224,21 @@ def print_table(arguments: argparse.Namespace) -> None:
     """Print the inner scores of every candidate and setting, per group and their mean."""
     lines = pl.concat([pl.read_ndjson(path) for path in arguments.out.glob("scores-*.jsonl")])
     lines = lines.unique(["candidate", "method", "settings", "task", "fold", "seed"], keep="last")
-    keys = ["candidate", "method", "settings"]
-    by_fold = lines.group_by([*keys, "task", "group", "fold"]).agg(
-        pl.col("score").mean(), pl.col("seconds").mean()
-    )
-    by_group = by_fold.group_by([*keys, "task", "group"]).agg(
-        pl.col("score").mean().round(3), pl.col("seconds").mean().round(2)
-    )
-    table = by_group.pivot(["task", "group"], index=keys, values="score", sort_columns=True)
-    names = {
-        column: column.strip("{}").replace('"', "").replace(",", " ") for column in table.columns
-    }
-    table = table.rename(names)
-    for task in lines["task"].unique():
-        columns = [column for column in table.columns if column.startswith(task)]
-        table = table.with_columns(pl.mean_horizontal(columns).round(3).alias(task))
-    seconds = by_group.group_by(keys).agg(pl.col("seconds").mean().round(2))
-    with pl.Config(tbl_rows=-1, tbl_cols=-1, tbl_width_chars=200, fmt_str_lengths=60):
-        print(table.join(seconds, on=keys).sort("method", "candidate", "settings"))
+    keys = ["method", "candidate", "settings"]
+    by_fold = lines.group_by([*keys, "task", "group", "fold"]).agg(pl.mean("score", "seconds"))
+    by_group = by_fold.group_by([*keys, "task", "group"]).agg(pl.mean("score", "seconds"))
+    tasks, groups = (lines[column].unique().sort().to_list() for column in ("task", "group"))
+    heading = [f"{task} {group}" for task in tasks for group in [*groups, "mean"]]
+    print(" | ".join([*keys, *heading, "seconds per fold"]))
+    for names, rows in sorted(by_group.group_by(keys)):
+        cells = []
+        for task in tasks:
+            of_task = rows.filter(pl.col("task") == task)
+            scores = dict(of_task.select("group", "score").iter_rows())
+            cells += [scores.get(group, float("nan")) for group in groups]
+            cells.append(sum(cells[-len(groups) :]) / len(groups))
+        seconds = rows["seconds"].mean()
+        print(" | ".join([*names, *(f"{cell:.3f}" for cell in cells), f"{seconds:.1f}"]))
 
 
 def grid_of(grid: list[str]) -> Iterator[dict[str, Any]]:

@@ -9,6 +9,7 @@ import importlib
 import logging
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -38,22 +39,39 @@ Files = Annotated[list[Path], typer.Option(help="Input files; repeat the option 
 File = Annotated[Path, typer.Option(help="Input file.")]
 Text = Annotated[str, typer.Option()]
 
-DEFAULT_PARAMS = Path("params.yaml")
+
+@dataclass(frozen=True, kw_only=True)
+class Common:
+    """Options of the program that every stage shares."""
+
+    params: Path = Path("params.yaml")
+    threads: int = 1
+    log: Path | None = None
+
+
+@app.callback()
+def common_options(
+    context: typer.Context,
+    params: Params = Common.params,
+    threads: Threads = Common.threads,
+    log: Log = Common.log,
+) -> None:
+    """Remember the options that every stage shares."""
+    context.obj = Common(params=params, threads=threads, log=log)
 
 
 def _run(
+    context: typer.Context,
     stage: str,
     selection: Mapping[str, str],
     inputs: Mapping[str, list[Path]],
-    *,
-    params: Path,
     out: Path,
-    threads: int,
-    log: Path | None,
 ) -> None:
     """Run one job of a stage."""
-    limit_threads(threads)
-    start_log(log)
+    common: Common = context.find_object(Common) or Common()
+    params = common.params
+    limit_threads(common.threads)
+    start_log(common.log)
     end_cleanly()
     from bat.provenance.job import Job
     from bat.workflow import Plan
@@ -76,35 +94,29 @@ def _run(
 
 
 @app.command()
-def download(
-    out: Out, params: Params = DEFAULT_PARAMS, threads: Threads = 1, log: Log = None
-) -> None:
+def download(context: typer.Context, out: Out) -> None:
     """Fetch the source archive and check its hash.
 
     Example: bat download --out data/source
     """
-    _run("download", {}, {}, params=params, out=out, threads=threads, log=log)
+    _run(context, "download", {}, {}, out)
 
 
 @app.command()
-def prepare(
-    archive: File, out: Out, params: Params = DEFAULT_PARAMS, threads: Threads = 1, log: Log = None
-) -> None:
+def prepare(context: typer.Context, archive: File, out: Out) -> None:
     """Make the ledger of every source file and the manifest of clips of every task.
 
     Example: bat prepare --archive data/source/archive --out data/manifest
     """
-    _run("prepare", {}, {"archive": [archive]}, params=params, out=out, threads=threads, log=log)
+    _run(context, "prepare", {}, {"archive": [archive]}, out)
 
 
 @app.command()
 def resample(
+    context: typer.Context,
     archive: File,
     ledger: File,
     out: Out,
-    params: Params = DEFAULT_PARAMS,
-    threads: Threads = 1,
-    log: Log = None,
 ) -> None:
     """Bring every usable recording to 16 kHz mono.
 
@@ -112,19 +124,17 @@ def resample(
     --out data/pcm
     """
     inputs = {"archive": [archive], "ledger": [ledger]}
-    _run("resample", {}, inputs, params=params, out=out, threads=threads, log=log)
+    _run(context, "resample", {}, inputs, out)
 
 
 @app.command()
 def frontend(
+    context: typer.Context,
     frontend: Text,
     task: Text,
     manifest: File,
     pcm: Files,
     out: Out,
-    params: Params = DEFAULT_PARAMS,
-    threads: Threads = 1,
-    log: Log = None,
 ) -> None:
     """Cache the spectrograms of every clip of a task.
 
@@ -133,19 +143,17 @@ def frontend(
     """
     inputs = {"manifest": [manifest], "pcm": pcm}
     selection = {"frontend": frontend, "task": task}
-    _run("frontend", selection, inputs, params=params, out=out, threads=threads, log=log)
+    _run(context, "frontend", selection, inputs, out)
 
 
 @app.command()
 def pretrain(
+    context: typer.Context,
     model: Text,
     group: Text,
     manifest: File,
     spectrograms: File,
     out: Out,
-    params: Params = DEFAULT_PARAMS,
-    threads: Threads = 1,
-    log: Log = None,
 ) -> None:
     """Pretrain an encoder on the meetings of one group.
 
@@ -155,20 +163,18 @@ def pretrain(
     """
     inputs = {"manifest": [manifest], "spectrograms": [spectrograms]}
     selection = {"model": model, "group": group}
-    _run("pretrain", selection, inputs, params=params, out=out, threads=threads, log=log)
+    _run(context, "pretrain", selection, inputs, out)
 
 
 @app.command()
 def embed(
+    context: typer.Context,
     model: Text,
     group: Text,
     task: Text,
     encoder: File,
     spectrograms: File,
     out: Out,
-    params: Params = DEFAULT_PARAMS,
-    threads: Threads = 1,
-    log: Log = None,
 ) -> None:
     """Cache the tokens of every block for every clip of a task.
 
@@ -179,11 +185,12 @@ def embed(
     """
     inputs = {"encoder": [encoder], "spectrograms": [spectrograms]}
     selection = {"model": model, "group": group, "task": task}
-    _run("embed", selection, inputs, params=params, out=out, threads=threads, log=log)
+    _run(context, "embed", selection, inputs, out)
 
 
 @app.command()
 def probe(
+    context: typer.Context,
     model: Text,
     task: Text,
     method: Text,
@@ -191,9 +198,6 @@ def probe(
     tokens: Files,
     out: Out,
     part: Text = "all",
-    params: Params = DEFAULT_PARAMS,
-    threads: Threads = 1,
-    log: Log = None,
 ) -> None:
     """Train and test a probe on cached tokens, for every fold and seed of a part.
 
@@ -205,11 +209,12 @@ def probe(
     """
     inputs = {"manifest": [manifest], "tokens": tokens}
     selection = {"model": model, "task": task, "method": method, "part": part}
-    _run("probe", selection, inputs, params=params, out=out, threads=threads, log=log)
+    _run(context, "probe", selection, inputs, out)
 
 
 @app.command()
 def finetune(
+    context: typer.Context,
     model: Text,
     task: Text,
     manifest: File,
@@ -217,9 +222,6 @@ def finetune(
     spectrograms: File,
     out: Out,
     part: Text = "all",
-    params: Params = DEFAULT_PARAMS,
-    threads: Threads = 1,
-    log: Log = None,
 ) -> None:
     """Fine-tune a whole encoder and test it, for every fold and seed of a part.
 
@@ -231,18 +233,16 @@ def finetune(
     """
     inputs = {"manifest": [manifest], "encoder": encoder, "spectrograms": [spectrograms]}
     selection = {"model": model, "task": task, "part": part}
-    _run("finetune", selection, inputs, params=params, out=out, threads=threads, log=log)
+    _run(context, "finetune", selection, inputs, out)
 
 
 @app.command()
 def baseline(
+    context: typer.Context,
     task: Text,
     manifest: File,
     spectrograms: File,
     out: Out,
-    params: Params = DEFAULT_PARAMS,
-    threads: Threads = 1,
-    log: Log = None,
 ) -> None:
     """Logistic regression on the mean and deviation of every mel bin.
 
@@ -251,51 +251,45 @@ def baseline(
     --out results/baseline/speaker
     """
     inputs = {"manifest": [manifest], "spectrograms": [spectrograms]}
-    _run("baseline", {"task": task}, inputs, params=params, out=out, threads=threads, log=log)
+    _run(context, "baseline", {"task": task}, inputs, out)
 
 
 @app.command()
 def figure(
+    context: typer.Context,
     metrics: Files,
     curves: Files,
     spectrograms: Files,
     out: Out,
-    params: Params = DEFAULT_PARAMS,
-    threads: Threads = 1,
-    log: Log = None,
 ) -> None:
     """Draw the figures, each with the table of numbers behind it.
 
     The workflow calls this with every metrics file; see rule figure in workflow/rules/report.smk.
     """
     inputs = {"metrics": metrics, "curves": curves, "spectrograms": spectrograms}
-    _run("figure", {}, inputs, params=params, out=out, threads=threads, log=log)
+    _run(context, "figure", {}, inputs, out)
 
 
 @audit_app.command("run")
-def audit_run(
-    results: Files, out: Out, params: Params = DEFAULT_PARAMS, threads: Threads = 1, log: Log = None
-) -> None:
+def audit_run(context: typer.Context, results: Files, out: Out) -> None:
     """Verify every record behind the results (the stage that the table waits for)."""
-    _run("audit", {}, {"results": results}, params=params, out=out, threads=threads, log=log)
+    _run(context, "audit", {}, {"results": results}, out)
 
 
 @app.command()
 def table(
+    context: typer.Context,
     metrics: Files,
     predictions: Files,
     audit: File,
     out: Out,
-    params: Params = DEFAULT_PARAMS,
-    threads: Threads = 1,
-    log: Log = None,
 ) -> None:
     """Assemble the main table from verified metrics and predictions.
 
     The workflow calls this with every metrics file; see rule table in workflow/rules/report.smk.
     """
     inputs = {"metrics": metrics, "predictions": predictions, "audit": [audit]}
-    _run("table", {}, inputs, params=params, out=out, threads=threads, log=log)
+    _run(context, "table", {}, inputs, out)
 
 
 Results = Annotated[Path, typer.Option(help="Folder of the main table.")]

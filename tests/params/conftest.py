@@ -39,3 +39,10 @@ def with_change(dotted, value):
 @pytest.fixture
 def content():
     return default_content()
+
+
+def write_yaml(path, content):
+    yaml = YAML(typ="safe", pure=True)
+    yaml.sort_base_mapping_type_on_output = False
+    with path.open("w", encoding="utf-8") as stream:
+        yaml.dump(content, stream)

@@ -12,7 +12,7 @@ rule download:
     params:
         wanted=PLAN.wanted("download"),
     shell:
-        "exec bat download --out data/source" " --threads {threads} --log {log:q}"
+        "exec bat --threads {threads} --log {log:q} download --out data/source"
 
 
 rule prepare:
@@ -30,8 +30,8 @@ rule prepare:
     params:
         wanted=PLAN.wanted("prepare"),
     shell:
-        "exec bat prepare --archive {input.archive:q} --out data/manifest"
-        " --threads {threads} --log {log:q}"
+        "exec bat --threads {threads} --log {log:q}"
+        " prepare --archive {input.archive:q} --out data/manifest"
 
 
 rule resample:
@@ -50,6 +50,6 @@ rule resample:
     params:
         wanted=PLAN.wanted("resample"),
     shell:
-        "exec bat resample --archive {input.archive:q} --ledger {input.ledger:q}"
+        "exec bat --threads {threads} --log {log:q}"
+        " resample --archive {input.archive:q} --ledger {input.ledger:q}"
         " --out data/pcm"
-        " --threads {threads} --log {log:q}"

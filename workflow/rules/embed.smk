@@ -22,7 +22,7 @@ rule embed:
         ),
         out=lambda wildcards, output: Path(output.recipe).parent,
     shell:
-        "exec bat embed --model {wildcards.model} --group {wildcards.group}"
+        "exec bat --threads {threads} --log {log:q}"
+        " embed --model {wildcards.model} --group {wildcards.group}"
         " --task {wildcards.task} --encoder {input.encoder:q}"
         " --spectrograms {input.spectrograms:q} --out {params.out:q}"
-        " --threads {threads} --log {log:q}"

@@ -24,10 +24,10 @@ rule probe:
         tokens=lambda wildcards, input: [f"--tokens={file}" for file in input.tokens],
         out=lambda wildcards, output: Path(output.recipe).parent,
     shell:
-        "exec bat probe --model {wildcards.model} --task {wildcards.task}"
+        "exec bat --threads {threads} --log {log:q}"
+        " probe --model {wildcards.model} --task {wildcards.task}"
         " --method {wildcards.method} --part {wildcards.part}"
         " --manifest {input.manifest:q} {params.tokens:q} --out {params.out:q}"
-        " --threads {threads} --log {log:q}"
 
 
 rule finetune:
@@ -57,10 +57,10 @@ rule finetune:
         ],
         out=lambda wildcards, output: Path(output.recipe).parent,
     shell:
-        "exec bat finetune --model {wildcards.model} --task {wildcards.task}"
+        "exec bat --threads {threads} --log {log:q}"
+        " finetune --model {wildcards.model} --task {wildcards.task}"
         " --part {wildcards.part} --manifest {input.manifest:q} {params.encoders:q}"
         " --spectrograms {input.spectrograms:q} --out {params.out:q}"
-        " --threads {threads} --log {log:q}"
 
 
 rule baseline:
@@ -83,6 +83,6 @@ rule baseline:
         wanted=lambda wildcards: PLAN.wanted("baseline", task=wildcards.task),
         out=lambda wildcards, output: Path(output.recipe).parent,
     shell:
-        "exec bat baseline --task {wildcards.task} --manifest {input.manifest:q}"
+        "exec bat --threads {threads} --log {log:q}"
+        " baseline --task {wildcards.task} --manifest {input.manifest:q}"
         " --spectrograms {input.spectrograms:q} --out {params.out:q}"
-        " --threads {threads} --log {log:q}"

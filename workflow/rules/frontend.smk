@@ -19,7 +19,7 @@ rule frontend:
         ),
         out=lambda wildcards, output: Path(output.recipe).parent,
     shell:
-        "exec bat frontend --frontend {wildcards.frontend} --task {wildcards.task}"
+        "exec bat --threads {threads} --log {log:q}"
+        " frontend --frontend {wildcards.frontend} --task {wildcards.task}"
         " --manifest {input.manifest:q} --pcm {input.pcm[0]:q} --pcm {input.pcm[1]:q}"
         " --out {params.out:q}"
-        " --threads {threads} --log {log:q}"

@@ -28,7 +28,7 @@ rule pretrain:
         ),
         out=lambda wildcards, output: Path(output.recipe).parent,
     shell:
-        "exec bat pretrain --model {wildcards.model} --group {wildcards.group}"
+        "exec bat --threads {threads} --log {log:q}"
+        " pretrain --model {wildcards.model} --group {wildcards.group}"
         " --manifest {input.manifest:q} --spectrograms {input.spectrograms:q}"
         " --out {params.out:q}"
-        " --threads {threads} --log {log:q}"

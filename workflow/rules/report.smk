@@ -56,8 +56,8 @@ rule figure:
             *options("spectrograms", input.spectrograms),
         ],
     shell:
-        "exec bat figure {params.inputs:q} --out results/figures"
-        " --threads {threads} --log {log:q}"
+        "exec bat --threads {threads} --log {log:q}"
+        " figure {params.inputs:q} --out results/figures"
 
 
 rule audit:
@@ -75,8 +75,8 @@ rule audit:
         wanted=PLAN.wanted("audit"),
         inputs=lambda wildcards, input: options("results", input.results),
     shell:
-        "exec bat audit run {params.inputs:q} --out results/audit"
-        " --threads {threads} --log {log:q}"
+        "exec bat --threads {threads} --log {log:q}"
+        " audit run {params.inputs:q} --out results/audit"
 
 
 rule table:
@@ -102,8 +102,8 @@ rule table:
             *options("predictions", input.predictions),
         ],
     shell:
-        "exec bat table {params.inputs:q} --audit {input.audit:q} --out results/tables"
-        " --threads {threads} --log {log:q}"
+        "exec bat --threads {threads} --log {log:q}"
+        " table {params.inputs:q} --audit {input.audit:q} --out results/tables"
 
 
 # One target per stage, for people and for the stages of dvc.yaml.

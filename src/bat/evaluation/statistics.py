@@ -18,7 +18,7 @@ class Predictions:
     clips
         Ids of the test clips, in the order of the rows below.
     scores : [N, C]
-        Probabilities.
+        Probabilities, rounded to single precision.
     present : [N, C]
         Labels.
     """
@@ -28,6 +28,10 @@ class Predictions:
     clips: list[str]
     scores: Floats
     present: Booleans
+
+    def __post_init__(self) -> None:
+        # As stored: whatever is computed now can be computed again from the file.
+        object.__setattr__(self, "scores", self.scores.astype(np.float32).astype(np.float64))
 
 
 @dataclass(frozen=True, kw_only=True)

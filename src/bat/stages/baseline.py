@@ -62,6 +62,6 @@ def _train_and_test(
         fold=fold,
         seed=0,
         clips=[clips.ids[index] for index in test],
-        scores=scores.astype(np.float32).astype(np.float64),
+        scores=scores,
         present=clips.present[test],
     )

@@ -17,7 +17,7 @@ from bat.progress import track
 from bat.provenance.job import Job
 from bat.seeds import derive_seed
 from bat.settings import FinetuneSettings, Run
-from bat.stages.targets import probabilities, training_labels
+from bat.stages.targets import predictions, training_labels
 
 DETERMINISM = "bitwise-same-hardware"
 _LOGGED_STEPS = 50
@@ -30,15 +30,15 @@ def run(job: Job, settings: FinetuneSettings) -> None:
     shard = read_spectrograms(job.path("spectrograms"))
     clips.check_order(shard.clip_ids, job.path("spectrograms"))
     encoders = {job.maker(path).selection["group"]: path for path in job.paths("encoder")}
-    predictions, metrics, curves = [], [], []
+    predicted_runs, metrics, curves = [], [], []
     for one in track(settings.runs, "fine-tuning"):
         predicted, losses = _train_and_test(
             one, settings, clips, shard.spectrogram, encoders[one.group]
         )
-        predictions.append(predicted)
+        predicted_runs.append(predicted)
         metrics.append(run_metrics(predicted, settings.task.metrics, last_loss=losses[-1]))
         curves.append(_curve(one, losses))
-    write_predictions(job.output("predictions.parquet"), predictions)
+    write_predictions(job.output("predictions.parquet"), predicted_runs)
     job.write_json("metrics.json", {**job.selection, "classes": clips.classes, "runs": metrics})
     pl.concat(curves).write_parquet(job.output("curves.parquet"))
 
@@ -70,13 +70,7 @@ def _train_and_test(
         seed=derive_seed(one.seed, one.fold, "training"),
     )
     logits = predict(encoder, head, scaling, spectrograms[test_index], tuning.batch_size)
-    predicted = Predictions(
-        fold=one.fold,
-        seed=one.seed,
-        clips=[clips.ids[index] for index in test],
-        scores=probabilities(logits, settings.task),
-        present=clips.present[test],
-    )
+    predicted = predictions(logits, one, clips, test, settings.task)
     return predicted, losses
 
 

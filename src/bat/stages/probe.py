@@ -19,7 +19,7 @@ from bat.progress import track
 from bat.provenance.job import Job
 from bat.seeds import derive_seed
 from bat.settings import ProbeSettings, Run
-from bat.stages.targets import probabilities, training_labels
+from bat.stages.targets import predictions, training_labels
 
 DETERMINISM = "bitwise-same-hardware"
 _TRAINING_KEYS = {"steps", "warmup_steps", "batch_size", "learning_rate", "weight_decay"}
@@ -30,16 +30,16 @@ def run(job: Job, settings: ProbeSettings) -> None:
     torch.set_float32_matmul_precision(settings.compute.float32_matmul_precision)
     clips = read_clips(job.path("manifest"))
     tokens = _tokens_by_group(job, clips)
-    predictions, metrics, heads = [], [], {}
+    predicted_runs, metrics, heads = [], [], {}
     for one in track(settings.runs, "probing"):
         probe, predicted, losses = _train_and_test(one, settings, clips, tokens[one.group])
         details = {"last_loss": losses[-1], "gate": gate_weights(probe)}
-        predictions.append(predicted)
+        predicted_runs.append(predicted)
         metrics.append(run_metrics(predicted, settings.task.metrics, **details))
         heads.update(
             {f"{one.fold}/{one.seed}/{name}": value for name, value in probe.state_dict().items()}
         )
-    write_predictions(job.output("predictions.parquet"), predictions)
+    write_predictions(job.output("predictions.parquet"), predicted_runs)
     job.write_json("metrics.json", {**job.selection, "classes": clips.classes, "runs": metrics})
     save_file(heads, job.output("heads.safetensors"))
 
@@ -71,13 +71,7 @@ def _train_and_test(
         **settings.probe.model_dump(include=_TRAINING_KEYS),
     )
     logits = predict(probe, tokens.select(test_index), batch_size=128)
-    predicted = Predictions(
-        fold=one.fold,
-        seed=one.seed,
-        clips=[clips.ids[index] for index in test],
-        scores=probabilities(logits, settings.task),
-        present=clips.present[test],
-    )
+    predicted = predictions(logits, one, clips, test, settings.task)
     return probe, predicted, losses
 
 
