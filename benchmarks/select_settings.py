@@ -1,15 +1,15 @@
-"""Choose the settings of the embedded experiment without looking at a reported fold.
+r"""Choose the settings of the embedded experiment without looking at a reported fold.
 
 The reported folds train on four meetings and test on the fifth, with an encoder that never heard
 the fifth. Here only the meetings of one pretraining group exist: an encoder is pretrained on them,
 probes and fine-tuning train on all but one of them and are scored on that one. The score of a
 setting is the mean over the two groups of the mean over these inner folds.
 
-    python benchmarks/select_settings.py pretrain --run . --out build/select --group early \\
+    python benchmarks/select_settings.py pretrain --run . --out build/select --group early \
         --candidate views-8 --set pretraining.views=8
-    python benchmarks/select_settings.py probe --run . --out build/select --group early \\
+    python benchmarks/select_settings.py probe --run . --out build/select --group early \
         --candidate views-8 --methods cgp lp --grid learning_rate=0.01,0.05
-    python benchmarks/select_settings.py finetune --run . --out build/select --group early \\
+    python benchmarks/select_settings.py finetune --run . --out build/select --group early \
         --candidate views-8 --grid learning_rate=0.0005,0.001
     python benchmarks/select_settings.py table --out build/select
 """
@@ -29,22 +29,20 @@ import torch
 from ruamel.yaml import YAML
 from torch import Tensor
 
+from bat import finetuning
 from bat.data.clips import Clips, read_clips
 from bat.data.shards import read_spectrograms
 from bat.evaluation.metrics import evaluate
-from bat.finetuning import finetune
-from bat.finetuning import predict as predict_finetuned
 from bat.models.checkpoint import InputScaling, read_encoder, save_encoder
 from bat.models.encoder import AudioTransformer
 from bat.models.tokens import Tokens
 from bat.params import Finetuning, Params, Task, load, parse
-from bat.probes import build
-from bat.probes.training import predict, train_probe
+from bat.probes import build, training
 from bat.seeds import derive_seed
-from bat.settings import settings_for
-from bat.stages.pretrain import _scaling, _train
+from bat.settings import Run, settings_for
+from bat.stages.pretrain import input_scaling, train
 from bat.stages.probe import build_probe
-from bat.stages.targets import probabilities, training_labels
+from bat.stages.targets import predictions, training_labels
 
 # A meeting, the clips of the others, the clips of the meeting.
 Fold = tuple[str, Tensor, Tensor]
@@ -59,9 +57,9 @@ class InnerData:
     clips: Clips
     spectrograms: Tensor
 
-    def score(self, logits: Tensor, test: Tensor) -> float:
-        present = self.clips.present[test.numpy()]
-        return evaluate(self.task.metrics[0], probabilities(logits, self.task), present)
+    def score(self, logits: Tensor, one: Run, test: Tensor) -> float:
+        predicted = predictions(logits, one, self.clips, test.numpy(), self.task)
+        return evaluate(self.task.metrics[0], predicted.scores, predicted.present)
 
     def folds(self) -> Iterator[Fold]:
         for meeting in self.clips.meetings:
@@ -69,11 +67,16 @@ class InnerData:
             yield meeting, torch.from_numpy(train), torch.from_numpy(test)
 
 
-def inner_data(run: Path, params: Params, frontend: str, task: str, group: str) -> InnerData:
-    clips = read_clips(run / f"data/manifest/{task}.parquet")
-    shard = read_spectrograms(run / f"data/spectrograms/{frontend}/{task}/spectrograms.safetensors")
-    clips.check_order(shard.clip_ids, run)
-    kept = clips.of(params.groups[group].pretrain)
+def inner_data(
+    arguments: argparse.Namespace, params: Params, task: str, frontend: str
+) -> InnerData:
+    """Read one task; nothing of another group's meetings leaves this function."""
+    data = arguments.run / "data"
+    clips = read_clips(data / f"manifest/{task}.parquet")
+    path = data / f"spectrograms/{frontend}/{task}/spectrograms.safetensors"
+    shard = read_spectrograms(path)
+    clips.check_order(shard.clip_ids, path)
+    kept = clips.of(params.groups[arguments.group].pretrain)
     return InnerData(
         task=params.tasks[task],
         clips=Clips(clips.manifest[kept], clips.classes, clips.present[kept]),
@@ -84,13 +87,10 @@ def inner_data(run: Path, params: Params, frontend: str, task: str, group: str) 
 def pretrain_candidate(arguments: argparse.Namespace, params: Params) -> None:
     """Pretrain as the stage does, with some settings changed; keep encoder and description."""
     model = params.models[arguments.model]
-    settings = settings_for(
-        params, "pretrain", {"model": arguments.model, "group": arguments.group}
-    )
-    heard = inner_data(
-        arguments.run, params, model.frontend, "speaker", arguments.group
-    ).spectrograms
-    scaling = _scaling(heard, settings)
+    selection = {"model": arguments.model, "group": arguments.group}
+    settings = settings_for(params, "pretrain", selection)
+    heard = inner_data(arguments, params, params.pretraining_clips, model.frontend).spectrograms
+    scaling = input_scaling(heard, settings)
     grid = scaling(heard[:1]).shape[2] // model.encoder.patch_size
     architecture = model.encoder.model_dump()
     architecture |= {"mel_bins": heard.shape[3], "grid_time_patches": grid}
@@ -99,7 +99,7 @@ def pretrain_candidate(arguments: argparse.Namespace, params: Params) -> None:
     start = time.perf_counter()
     losses: list[float] = []
     if model.pretraining is not None:
-        encoder, curves = _train(encoder, heard, scaling, model.pretraining, settings.seed)
+        encoder, curves = train(encoder, heard, scaling, model.pretraining, settings.seed)
         losses = curves["local_loss"].gather_every(10).round(3).to_list()
     description = {"frontend": model.frontend, "set": arguments.set, "local_loss": losses}
     description["seconds"] = time.perf_counter() - start
@@ -128,14 +128,13 @@ def probe_candidate(arguments: argparse.Namespace, params: Params) -> None:
     """Score every combination of the grid for some probes on cached tokens."""
     encoder, scaling = read_encoder(candidate_folder(arguments) / "encoder.safetensors")
     for task in arguments.tasks:
-        data = inner_data(arguments.run, params, frontend_of(arguments), task, arguments.group)
+        data = inner_data(arguments, params, task, frontend_of(arguments))
         tokens = embed(encoder, scaling, data.spectrograms)
         for method, changes in itertools.product(arguments.methods, grid_of(arguments.grid)):
             content = changed(params.model_dump(), f"probes.{method}", changes)
             settings = parse(content, "--grid").probes[method]
-            score_folds(
-                arguments, data, task, method, changes, partial(probed, settings, data, tokens)
-            )
+            one = partial(probed, settings, data, tokens)
+            score_folds(arguments, data, task, method, changes, one)
 
 
 def probed(settings: Any, data: InnerData, tokens: Tokens, fold: Fold, seed: int) -> Tensor:
@@ -143,7 +142,7 @@ def probed(settings: Any, data: InnerData, tokens: Tokens, fold: Fold, seed: int
     name, train, test = fold
     torch.manual_seed(derive_seed(seed, name, "head"))
     probe = build_probe(settings, tokens, len(data.clips.classes))
-    train_probe(
+    training.train_probe(
         probe,
         tokens.select(train),
         training_labels(data.clips, data.task)[train],
@@ -153,18 +152,17 @@ def probed(settings: Any, data: InnerData, tokens: Tokens, fold: Fold, seed: int
         seed=derive_seed(seed, name, "training"),
         **settings.model_dump(include=TRAINING_KEYS),
     )
-    return predict(probe, tokens.select(test), batch_size=128)
+    return training.predict(probe, tokens.select(test), batch_size=128)
 
 
 def finetune_candidate(arguments: argparse.Namespace, params: Params) -> None:
     """Score every combination of the grid for fine-tuning."""
     path = candidate_folder(arguments) / "encoder.safetensors"
     for task, changes in itertools.product(arguments.tasks, list(grid_of(arguments.grid))):
-        data = inner_data(arguments.run, params, frontend_of(arguments), task, arguments.group)
+        data = inner_data(arguments, params, task, frontend_of(arguments))
         settings = parse(changed(params.model_dump(), "finetuning", changes), "--grid").finetuning
-        score_folds(
-            arguments, data, task, "finetune", changes, partial(finetuned, settings, data, path)
-        )
+        one = partial(finetuned, settings, data, path)
+        score_folds(arguments, data, task, "finetune", changes, one)
 
 
 def finetuned(settings: Finetuning, data: InnerData, path: Path, fold: Fold, seed: int) -> Tensor:
@@ -180,7 +178,7 @@ def finetuned(settings: Finetuning, data: InnerData, path: Path, fold: Fold, see
         pooling=settings.pooling,
         dropout=settings.dropout,
     )
-    finetune(
+    finetuning.finetune(
         encoder,
         head,
         scaling,
@@ -190,7 +188,7 @@ def finetuned(settings: Finetuning, data: InnerData, path: Path, fold: Fold, see
         loss_name=data.task.loss,
         seed=derive_seed(seed, name, "training"),
     )
-    return predict_finetuned(encoder, head, scaling, data.spectrograms[test], settings.batch_size)
+    return finetuning.predict(encoder, head, scaling, data.spectrograms[test], settings.batch_size)
 
 
 def score_folds(
@@ -205,6 +203,7 @@ def score_folds(
     for fold, seed in itertools.product(data.folds(), arguments.seeds):
         start = time.perf_counter()
         logits = one(fold, seed)
+        run = Run(fold=fold[0], group=arguments.group, seed=seed)
         line = {
             "candidate": arguments.candidate,
             "method": method,
@@ -213,7 +212,7 @@ def score_folds(
             "group": arguments.group,
             "fold": fold[0],
             "seed": seed,
-            "score": data.score(logits, fold[2]),
+            "score": data.score(logits, run, fold[2]),
             "seconds": time.perf_counter() - start,
         }
         with (arguments.out / f"scores-{arguments.group}.jsonl").open("a") as file:
@@ -244,12 +243,11 @@ def print_table(arguments: argparse.Namespace) -> None:
 def grid_of(grid: list[str]) -> Iterator[dict[str, Any]]:
     """Every combination of ``KEY=A,B`` ``KEY=C,D``."""
     keys = [item.partition("=")[0] for item in grid]
-    values = [[value_of(v) for v in item.partition("=")[2].split(",")] for item in grid]
+    values = [
+        [YAML(typ="safe").load(value) for value in item.partition("=")[2].split(",")]
+        for item in grid
+    ]
     return (dict(zip(keys, combination, strict=True)) for combination in itertools.product(*values))
-
-
-def value_of(text: str) -> Any:
-    return YAML(typ="safe").load(text)
 
 
 def changed(content: dict[str, Any], section: str, changes: dict[str, Any]) -> dict[str, Any]:
@@ -264,10 +262,8 @@ def changed(content: dict[str, Any], section: str, changes: dict[str, Any]) -> d
 
 
 def frontend_of(arguments: argparse.Namespace) -> str:
-    frontend: str = json.loads((candidate_folder(arguments) / "candidate.json").read_text())[
-        "frontend"
-    ]
-    return frontend
+    description = json.loads((candidate_folder(arguments) / "candidate.json").read_text())
+    return str(description["frontend"])
 
 
 def main() -> None:

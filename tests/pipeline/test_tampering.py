@@ -68,12 +68,12 @@ def test_an_edit_that_keeps_size_and_time_is_found_by_the_audit(undisturbed, tmp
     assert artefact in audit.stdout
 
 
-def test_rebuilding_the_edited_folder_heals(undisturbed, tmp_path):
+def test_following_the_advice_of_the_message_heals(undisturbed, tmp_path):
     copy = undisturbed.copy_to(tmp_path / "copy")
-    path = copy.folder / "results/probe/bat-mini/speaker/cgp/all/metrics.json"
-    change_a_digit(path)
-    for file in path.parent.iterdir():
-        file.unlink()
-    copy.build(MAIN)
+    artefact = "results/probe/bat-mini/speaker/cgp/all/metrics.json"
+    change_a_digit(copy.folder / artefact)
+    advice = f"snakemake --cores 2 --forcerun {artefact} -- {MAIN}"
+    assert advice in copy.bat("audit", "verify").stdout
+    copy.build("--forcerun", artefact, "--", MAIN)
     assert copy.read(MAIN) == undisturbed.read(MAIN)
     assert copy.bat("audit", "verify").returncode == 0

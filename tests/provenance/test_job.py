@@ -57,7 +57,8 @@ def test_a_job_publishes_its_outputs_its_recipe_and_its_run_log(here, source):
 def test_nothing_is_visible_before_the_end(here):
     with job(here / "out") as running:
         running.output("a.bin").write_bytes(b"half")
-        assert not [name for name in os.listdir(here / "out") if not name.startswith(".partial-")]
+        visible = [path.name for path in (here / "out").iterdir() if path.name[0] != "."]
+        assert visible == []
 
 
 def test_the_recipe_is_published_last(here, monkeypatch):
@@ -275,10 +276,9 @@ def test_a_crash_while_publishing_never_looks_finished(here, monkeypatch, old, m
             raise OSError(5, "Input/output error", os.fspath(target))
         real(source, target)
 
-    monkeypatch.setattr(os, "replace", crash)
-    with pytest.raises(OSError, match="Input/output"):
+    with monkeypatch.context() as disk, pytest.raises(OSError, match="Input/output"):
+        disk.setattr(os, "replace", crash)
         make(out, OUTPUTS)
-    monkeypatch.undo()
     verifier = Verifier()
     verifier.add(out)
     assert verifier.problems

@@ -13,11 +13,18 @@ from bat.provenance.hashing import canonical_json, digest, sha256_of_file
 from bat.provenance.recipe import RECIPE, Recipe, read_recipe, verify_file
 from provenance.conftest import flip, make
 
+leaves = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.text()
+    | st.floats(allow_nan=False, allow_infinity=False)
+)
 plain = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text() | st.floats(allow_nan=False, allow_infinity=False),
+    leaves,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=8,
-)  # fmt: skip
+)
 
 
 @given(plain)

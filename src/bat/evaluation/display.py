@@ -88,11 +88,16 @@ def print_table(path: Path) -> None:
     Raises
     ------
     BatError
-        If the table was not built yet.
+        If the table was not built yet, or the file is something else.
     """
     if not path.is_file():
         raise BatError(f"{path}: not there; build it: snakemake --cores 2 {path}")
-    wide = pl.read_csv(path)
+    try:
+        wide = pl.read_csv(path)
+    except pl.exceptions.PolarsError as error:
+        raise BatError(f"{path}: not a main table: {str(error).splitlines()[0]}") from error
+    if wide.columns[:2] != ["model", "method"]:
+        raise BatError(f"{path}: not a main table: its first columns are not model and method")
     names = [c.removesuffix(" std") for c in wide.columns if c.endswith(" std")]
     table = Table("model", "method", title="mean ± standard deviation in %")
     for name in names:

@@ -103,10 +103,12 @@ def evaluate(metric: str, scores: Floats, present: Booleans) -> float:
     Raises
     ------
     BatError
-        For scores that are not finite, or shapes that do not match.
+        For scores that are not finite, shapes that do not match, or clips without any label.
     """
     if scores.shape != present.shape or not len(scores):
         raise BatError(f"{metric}: scores {scores.shape} and labels {present.shape} do not match")
     if not np.isfinite(scores).all():
         raise BatError(f"{metric}: {int((~np.isfinite(scores)).sum())} scores are not finite")
+    if not present.any():
+        raise BatError(f"{metric}: no clip has a label")
     return float(METRICS[metric](scores, present, np.ones((1, len(scores))))[0])

@@ -119,11 +119,12 @@ def find_cell(cell: str, tables: Path) -> dict[str, Any]:
     Raises
     ------
     BatError
-        If there is no such cell.
+        If there is no such cell, or ``cells.json`` is not what the table's job wrote.
     """
     path = tables / "cells.json"
     if not path.is_file():
         raise BatError(f"{path}: not there; build the table first: snakemake --cores 2")
+    verify_file(path, read_recipe(tables))
     cells: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
     name = cell.rpartition("#")[2]
     for entry in cells:

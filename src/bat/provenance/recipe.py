@@ -68,6 +68,12 @@ class Recipe(BaseModel):
         return next((output for output in self.outputs if output.name == name), None)
 
 
+def how_to_rebuild(path: Path) -> str:
+    """Say how to make a file anew, and what depends on it."""
+    target = "results/tables/main.csv"
+    return f"rebuild it: snakemake --cores 2 --forcerun {path} -- {target}"
+
+
 def read_recipe(folder: Path) -> Recipe:
     """Read the recipe of the job that wrote ``folder``.
 
@@ -79,7 +85,7 @@ def read_recipe(folder: Path) -> Recipe:
     path = folder / RECIPE
     if not path.is_file():
         raise BatError(
-            f"{folder}: has no {RECIPE}: its job did not finish; delete the folder and run again"
+            f"{folder}: has no {RECIPE}: its job did not finish; {how_to_rebuild(path)}"
         )
     # Bytes, not text: reading text would forgive other line ends.
     found = path.read_bytes()
@@ -110,6 +116,6 @@ def verify_file(path: Path, recipe: Recipe) -> str:
     if found != output.sha256:
         raise BatError(
             f"{path}: changed after stage {recipe.stage} made it: expected sha256 "
-            f"{output.sha256}, found {found}; restore it, or delete {path.parent} and run again"
+            f"{output.sha256}, found {found}; restore it, or {how_to_rebuild(path)}"
         )
     return found

@@ -31,7 +31,7 @@ def run(job: Job, settings: PretrainSettings) -> None:
     clips.check_order(shard.clip_ids, job.path("spectrograms"))
     heard = shard.spectrogram[torch.from_numpy(chosen)]
 
-    scaling = _scaling(heard, settings)
+    scaling = input_scaling(heard, settings)
     grid = scaling(heard[:1]).shape[2] // settings.encoder.patch_size
     architecture = settings.encoder.model_dump() | {
         "mel_bins": heard.shape[3],
@@ -41,7 +41,7 @@ def run(job: Job, settings: PretrainSettings) -> None:
     encoder = AudioTransformer(**architecture)
     curves = CURVES.clone()
     if settings.pretraining is not None:
-        encoder, curves = _train(encoder, heard, scaling, settings.pretraining, settings.seed)
+        encoder, curves = train(encoder, heard, scaling, settings.pretraining, settings.seed)
 
     save_encoder(job.output("encoder.safetensors"), encoder, architecture, scaling)
     curves.write_parquet(job.output("curves.parquet"))
@@ -50,14 +50,14 @@ def run(job: Job, settings: PretrainSettings) -> None:
     job.write_json("clips.json", {"clips": heard_ids, "recordings": recordings.to_list()})
 
 
-def _scaling(heard: Tensor, settings: PretrainSettings) -> InputScaling:
+def input_scaling(heard: Tensor, settings: PretrainSettings) -> InputScaling:
     """Statistics of the clips that the encoder hears, where the front end wants them."""
     mean, deviation = frame_statistics([heard]) if settings.standardise else (0.0, 1.0)
     scale = deviation * (settings.deviations if settings.standardise else 1.0)
     return InputScaling(mean=mean, scale=scale, patch_size=settings.encoder.patch_size)
 
 
-def _train(
+def train(
     encoder: AudioTransformer,
     heard: Tensor,
     scaling: InputScaling,
