@@ -96,16 +96,22 @@ class MultiClassTask(Strict):
     metrics: Distinct[Literal["accuracy", "mAP"]]
 
 
+class Mixing(Strict):
+    """How mixtures are made, each of windows of one meeting."""
+
+    mixtures_per_clip: Positive
+    maximum_speakers: Count
+    gain_range_db: Annotated[float, Field(ge=0)]
+    seed: Seed
+
+
 class MixtureTask(Strict):
     """Several labels per clip: mixtures of windows of one meeting."""
 
     kind: Literal["multi-label"]
     loss: Literal["asymmetric", "binary_cross_entropy"]
     metrics: Distinct[Literal["mAP", "F1"]]
-    mixtures_per_clip: Positive
-    maximum_speakers: Count
-    gain_range_db: Annotated[float, Field(ge=0)]
-    seed: Seed
+    mixing: Mixing
 
 
 Task = Annotated[MultiClassTask | MixtureTask, Field(discriminator="kind")]

@@ -17,6 +17,7 @@ from bat.params import (
     Finetuning,
     Frontend,
     Group,
+    Mixing,
     Params,
     Pretraining,
     Probe,
@@ -25,7 +26,7 @@ from bat.params import (
     Strict,
     Task,
 )
-from bat.variants import resolve
+from bat.variants import block_methods, resolve, sweep_methods
 
 
 class DownloadSettings(Strict):
@@ -35,12 +36,12 @@ class DownloadSettings(Strict):
 
 
 class PrepareSettings(Strict):
-    """Which files of the archive are recordings, and how they become clips."""
+    """Which files of the archive are recordings, and how they become the clips of each task."""
 
     inner: str | None
     inner_sha256: str | None
     data: Data
-    tasks: dict[str, Task]
+    tasks: dict[str, Mixing | None]
     folds: list[str]
 
 
@@ -111,10 +112,11 @@ class BaselineSettings(Strict):
 
 
 class FigureSettings(Strict):
-    """Which runs go into which figure."""
+    """Which runs go into which figure: methods by prototypes, and by model and block."""
 
     figures: Figures
-    models: list[str]
+    sweep: dict[str, int]
+    blocks: dict[str, list[str]]
 
 
 class AuditSettings(Strict):
@@ -164,7 +166,7 @@ def _prepare(params: Params, _: Selection) -> PrepareSettings:
         inner=params.source.inner,
         inner_sha256=params.source.inner_sha256,
         data=params.data,
-        tasks=params.tasks,
+        tasks={name: getattr(task, "mixing", None) for name, task in params.tasks.items()},
         folds=params.folds,
     )
 
@@ -226,7 +228,11 @@ def _baseline(params: Params, selection: Selection) -> BaselineSettings:
 
 
 def _figure(params: Params, _: Selection) -> FigureSettings:
-    return FigureSettings(figures=params.figures, models=list(params.models))
+    return FigureSettings(
+        figures=params.figures,
+        sweep=sweep_methods(params),
+        blocks={model: block_methods(params, model) for model in params.models},
+    )
 
 
 def _audit(params: Params, _: Selection) -> AuditSettings:

@@ -10,9 +10,25 @@ from bat.errors import BatError
 from bat.params import Params, Probe
 
 
-def variant(probe: str, key: str, value: int) -> str:
-    """Return the name of a probe with one setting changed."""
-    return f"{probe}@{key}={value}"
+def variant(params: Params, probe: str, key: str, value: int) -> str:
+    """Return the name of a probe with one setting changed; its own where nothing changes."""
+    unchanged = getattr(params.probes[probe], key) == value
+    return probe if unchanged else f"{probe}@{key}={value}"
+
+
+def sweep_methods(params: Params) -> dict[str, int]:
+    """Return the methods of the prototype sweep with their numbers of prototypes."""
+    sweep = params.figures.sweep
+    return {variant(params, sweep.probe, "prototypes", n): n for n in sweep.prototypes}
+
+
+def block_methods(params: Params, model: str) -> list[str]:
+    """Return the linear probe of every block of a model, first block first.
+
+    Blocks count from the end, as the probe of the table does, so that its last block is that probe.
+    """
+    probe, depth = params.figures.blocks.linear_probe, params.models[model].encoder.depth
+    return [variant(params, probe, "block", block) for block in range(-depth, 0)]
 
 
 def resolve(params: Params, method: str) -> Probe:

@@ -9,7 +9,7 @@ from bat.params import Params, load
 from bat.provenance.fingerprint import code_of
 from bat.provenance.hashing import digest
 from bat.settings import Run, part_names, settings_for
-from bat.variants import resolve, variant
+from bat.variants import block_methods, resolve, sweep_methods
 
 
 class Plan:
@@ -89,14 +89,10 @@ class Plan:
     def figure_probes(self) -> list[tuple[str, str, str]]:
         """Return (model, task, method) of every probe that the figures show."""
         sweep, blocks = self.params.figures.sweep, self.params.figures.blocks
-        cells = [
-            (sweep.model, sweep.task, variant(sweep.probe, "prototypes", count))
-            for count in sweep.prototypes
-        ]
-        for name, model in self.params.models.items():
-            cells.append((name, blocks.task, blocks.gated_probe))
-            cells.extend(
-                (name, blocks.task, variant(blocks.linear_probe, "block", block))
-                for block in range(model.encoder.depth)
-            )
-        return cells
+        cells = [(sweep.model, sweep.task, method) for method in sweep_methods(self.params)]
+        for model in self.params.models:
+            cells += [
+                (model, blocks.task, method)
+                for method in [blocks.gated_probe, *block_methods(self.params, model)]
+            ]
+        return list(dict.fromkeys(cells))

@@ -2,9 +2,14 @@ import copy
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from ruamel.yaml import YAML
 
 from bat.params import parse
+
+# a shared or busy machine is slow, which says nothing about the code
+settings.register_profile("no deadline", deadline=None)
+settings.load_profile("no deadline")
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 _DEFAULT = YAML(typ="safe", pure=True).load((REPOSITORY / "params.yaml").read_text("utf-8"))

@@ -19,30 +19,30 @@ CHANGES = [
     ("source/sha256", "0" * 64, {"download"}),
     ("source/inner_sha256", "0" * 64, {"download", "prepare"}),
     ("source/inner", "other.zip", {"download", "prepare", "resample"}),
-    ("data/rate_hz", 8000, {"prepare", "resample", "frontend"}),
-    ("data/clip_s", 2.0, {"prepare"}),
-    ("data/minimum_rms", 0.1, {"prepare"}),
-    ("data/maximum_bad_share", 0.5, {"prepare"}),
-    ("tasks/mixture/gain_range_db", 3.0, {"prepare", "table", *EVERY_RESULT}),
-    ("tasks/speaker/metrics", ["accuracy"], {"prepare", "table", *EVERY_RESULT}),
+    ("data/rate_hz", 12345, {"prepare", "resample", "frontend"}),
+    ("data/clip_s", 2.34, {"prepare"}),
+    ("data/minimum_rms", 0.123, {"prepare"}),
+    ("data/maximum_bad_share", 0.523, {"prepare"}),
+    ("tasks/mixture/mixing/gain_range_db", 3.21, {"prepare", "table", *EVERY_RESULT}),
+    ("tasks/speaker/metrics", ["accuracy"], {"table", *EVERY_RESULT}),
     ("groups/early/pretrain", ["meeting-0"], {"pretrain", "audit"}),
     ("groups/late/test", ["meeting-0", "meeting-1"],
      {"prepare", "pretrain", "probe", "finetune", "baseline", "audit", "table"}),
     ("pretraining_clips", "mixture", set()),
-    ("frontends/bat/top_db", 70.0, {"frontend"}),
+    ("frontends/bat/top_db", 71.2, {"frontend"}),
     ("frontends/bat/standardise", False, {"frontend", "pretrain"}),
     ("models/bat-mini/frontend", "legacy", {"pretrain"}),
     ("models/bat-mini/encoder/gated", False, {"pretrain"}),
-    ("models/bat-mini/pretraining/views", 2, {"pretrain"}),
+    ("models/bat-mini/pretraining/views", 13, {"pretrain"}),
     ("models/eat-mini/pretraining", None, {"pretrain", "table"}),
-    ("probes/lcgp/learning_rate", 0.1, {"probe"}),
-    ("finetuning/layer_decay", 0.5, {"finetune"}),
-    ("baseline/inverse_regularisation", 2.0, {"baseline"}),
-    ("seeds/pretrain", 7, {"pretrain"}),
-    ("seeds/probe", [0, 1], {"probe", "table"}),
-    ("seeds/finetune", [5], {"finetune", "table"}),
-    ("statistics/confidence", 0.9, {"table"}),
-    ("figures/frontends/clip", 3, {"figure"}),
+    ("probes/lcgp/learning_rate", 0.123, {"probe"}),
+    ("finetuning/layer_decay", 0.523, {"finetune"}),
+    ("baseline/inverse_regularisation", 2.34, {"baseline"}),
+    ("seeds/pretrain", 12345, {"pretrain"}),
+    ("seeds/probe", [12345], {"probe", "table"}),
+    ("seeds/finetune", [12345], {"finetune", "table"}),
+    ("statistics/confidence", 0.923, {"table"}),
+    ("figures/frontends/clip", 123, {"figure"}),
     ("grain/probe", "fold", set()),
     ("grain/finetune", "run", set()),
     ("compute/float32_matmul_precision", "high", {"pretrain", "embed", "probe", "finetune"}),
@@ -119,6 +119,8 @@ def test_a_changed_setting_moves_exactly_the_stages_that_see_it(tmp_path, dotted
 
 def test_every_section_was_tried():
     assert {change[0].split("/")[0] for change in CHANGES} == set(default_content())
+    for dotted, value, _ in CHANGES:
+        assert at(default_content(), *dotted.split("/")) != value, dotted
 
 
 def test_comments_and_the_order_of_keys_move_nothing(tmp_path):
@@ -135,7 +137,7 @@ def test_the_order_of_the_probes_is_the_order_of_rows_and_nothing_else(tmp_path)
 
 
 def test_a_change_in_one_probe_leaves_the_others_alone(plan, tmp_path):
-    changed = plan_with(tmp_path, "probes/cgp/prototypes", 5)
+    changed = plan_with(tmp_path, "probes/cgp/prototypes", 12345)
     for method in plan.params.probes:
         job = {"model": "bat-mini", "task": "speaker", "method": method, "part": "all"}
         same = plan.wanted("probe", **job) == changed.wanted("probe", **job)
@@ -143,15 +145,18 @@ def test_a_change_in_one_probe_leaves_the_others_alone(plan, tmp_path):
 
 
 def test_a_change_in_one_model_leaves_the_others_alone(plan, tmp_path):
-    changed = plan_with(tmp_path, "models/bat-mini/pretraining/steps", 500)
+    changed = plan_with(tmp_path, "models/bat-mini/pretraining/steps", 54321)
     for model in plan.params.models:
         job = {"model": model, "group": "early"}
         same = plan.wanted("pretrain", **job) == changed.wanted("pretrain", **job)
         assert same == (model != "bat-mini"), model
 
 
-def test_a_change_in_one_seed_leaves_the_parts_of_other_seeds_alone(plan, tmp_path):
-    changed = plan_with(tmp_path, "seeds/probe", [0, 1, 9])
+def test_a_change_in_one_seed_leaves_the_parts_of_other_seeds_alone(tmp_path):
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    plan = plan_with(tmp_path / "one", "seeds/probe", [0, 1])
+    changed = plan_with(tmp_path / "two", "seeds/probe", [0, 9])
     for part, expected in (("meeting-0.seed-0", True), ("meeting-0", False), ("all", False)):
         job = {"model": "bat-mini", "task": "speaker", "method": "lp", "part": part}
         assert (plan.wanted("probe", **job) == changed.wanted("probe", **job)) == expected
@@ -198,11 +203,14 @@ def test_a_changed_module_moves_exactly_the_stages_that_import_it(monkeypatch, m
     [
         ("cell", ["all"]),
         ("fold", [f"meeting-{i}" for i in range(5)]),
-        ("run", [f"meeting-{i}.seed-{s}" for i in range(5) for s in (0, 1, 2)]),
+        ("run", [f"meeting-{i}.seed-{seed}" for i in range(5) for seed in (3, 8)]),
     ],
 )
 def test_a_cell_is_split_as_the_grain_says(tmp_path, grain, parts):
-    plan = plan_with(tmp_path, "grain/probe", grain)
+    content = default_content()
+    content["seeds"]["probe"] = [3, 8]
+    content["grain"] = {"probe": grain, "finetune": "cell"}
+    plan = plan_of(tmp_path, content)
     assert plan.parts("probe") == parts
     assert plan.parts("finetune") == ["all"]
 
@@ -231,7 +239,7 @@ def test_a_part_needs_the_groups_of_its_runs_and_no_others(tmp_path, grain):
         assert all(run.fold in plan.params.groups[run.group].test for run in runs)
 
 
-@pytest.mark.parametrize("part", ["meeting-9", "meeting-0.seed-9", "nothing", ""])
+@pytest.mark.parametrize("part", ["meeting-9", "meeting-0.seed-99", "nothing", ""])
 def test_a_part_that_is_none_is_refused(plan, part):
     job = {"model": "bat-mini", "task": "speaker", "method": "lp", "part": part}
     with pytest.raises(BatError, match="no fold or seed belongs to part"):
@@ -270,11 +278,15 @@ def test_a_job_about_something_undefined_is_refused(plan, stage, job, problem):
 # --- which probes -----------------------------------------------------------------------------
 
 
-def test_figures_probe_every_block_of_every_model_and_every_number_of_prototypes(plan):
-    cells = plan.figure_probes()
-    blocks = {(m, f"lp@block={b}") for m in plan.params.models for b in range(3)}
-    gates = {(m, "cgp") for m in plan.params.models}
-    sweep = {("bat-mini", f"cgp@prototypes={n}") for n in (4, 16, 64, 256)}
+def test_figures_probe_every_block_of_every_model_and_every_number_of_prototypes(tmp_path):
+    content = default_content()
+    for model in content["models"].values():
+        model["encoder"]["depth"] = 3
+    content["figures"]["sweep"]["prototypes"] = [5, 6]
+    cells = plan_of(tmp_path, content).figure_probes()
+    blocks = {(m, f"lp@block={b}") for m in content["models"] for b in range(3)}
+    gates = {(m, "cgp") for m in content["models"]}
+    sweep = {("bat-mini", "cgp@prototypes=5"), ("bat-mini", "cgp@prototypes=6")}
     assert {(m, method) for m, _, method in cells} == blocks | gates | sweep
     assert {task for _, task, _ in cells} == {"speaker"}
 

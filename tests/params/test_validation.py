@@ -1,5 +1,7 @@
 """A wrong parameter is one line that names the key, what was found and what is allowed."""
 
+import re
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -73,7 +75,7 @@ def test_an_unknown_key_is_named_with_its_value_and_what_is_allowed(section):
     assert "surprise" not in named
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40)
 @given(
     section=st.sampled_from(SECTIONS),
     key=st.text(min_size=1, max_size=12),
@@ -123,7 +125,7 @@ def test_any_unknown_key_gives_one_line(section, key, value):
         ("finetuning/betas", 0.9),
         ("seeds/pretrain", -1),
         ("statistics/seed", -1),
-        ("tasks/mixture/seed", "7"),
+        ("tasks/mixture/mixing/seed", "7"),
         ("source/sha256", "ABC"),
         ("grain/probe", "clip"),
         ("compute/float32_matmul_precision", "low"),
@@ -252,14 +254,15 @@ def test_doing_the_same_thing_twice_is_refused(dotted, values):
 
 
 def test_warm_up_must_end_before_training_does():
-    text = complaint_about("finetuning/warmup_steps", 120)
-    assert text == "finetuning: warmup_steps 120 must be below steps 120"
+    steps = default_content()["finetuning"]["steps"]
+    text = complaint_about("finetuning/warmup_steps", steps)
+    assert text == f"finetuning: warmup_steps {steps} must be below steps {steps}"
 
 
 def test_heads_must_divide_the_width():
-    assert "width 192 must be divisible by heads 5" in complaint_about(
-        "models/bat-mini/encoder/heads", 5
-    )
+    content = default_content()
+    content["models"]["bat-mini"]["encoder"] |= {"width": 192, "heads": 5}
+    assert "models.bat-mini.encoder: width 192 must be divisible by heads 5" in complaint(content)
 
 
 # --- names become folders ---------------------------------------------------------------------
@@ -273,13 +276,19 @@ def test_heads_must_divide_the_width():
         "x" * 65, 1, None, True,
     ],
 )  # fmt: skip
-@pytest.mark.parametrize("section", sorted(NAMED_BY_THE_USER))
-def test_names_that_a_shell_or_a_path_would_notice_are_refused(section, name):
+def test_names_that_a_shell_or_a_path_would_notice_are_refused(name):
     content = default_content()
-    content[section][name] = next(iter(content[section].values()))
+    content["models"][name] = next(iter(content["models"].values()))
     text = complaint(content)
-    assert text.startswith(f"{section}.")
+    assert text.startswith("models.")
     assert f"found {name!r}"[:60] in text
+
+
+@pytest.mark.parametrize("section", sorted(NAMED_BY_THE_USER))
+def test_every_section_of_names_obeys_the_rule(section):
+    content = default_content()
+    content[section]["a/b"] = next(iter(content[section].values()))
+    assert complaint(content).startswith(f"{section}.a/b: string should match pattern")
 
 
 def test_names_of_meetings_obey_the_same_rule():
@@ -352,11 +361,11 @@ def test_a_file_that_holds_no_sections_is_refused(tmp_path, content):
 def test_every_spelling_of_a_number_is_that_number(tmp_path, spelling):
     text = (REPOSITORY / "params.yaml").read_text("utf-8")
     head, _, tail = text.partition("finetuning:")
+    changed, times = re.subn(r"(\n  learning_rate: )\S+", rf"\g<1>{spelling}", tail, count=1)
+    assert times == 1
     path = tmp_path / "p.yaml"
-    changed = tail.replace("learning_rate: 1.0e-3", f"learning_rate: {spelling}", 1)
     path.write_text(f"{head}finetuning:{changed}", encoding="utf-8")
-    assert load(path).finetuning.learning_rate == 0.001
-    assert load(path) == load(REPOSITORY / "params.yaml")
+    assert load(path) == with_change("finetuning/learning_rate", 0.001)
 
 
 @pytest.mark.parametrize("spelling", ["1e", "1,5", "0.1.2", "1e-3x", ".nan", ".inf", "yes"])
@@ -364,6 +373,6 @@ def test_what_is_no_number_is_refused(tmp_path, spelling):
     text = (REPOSITORY / "params.yaml").read_text("utf-8")
     path = tmp_path / "p.yaml"
     found = complaint_about_file(
-        path, text.replace("clip_s: 1.0", f"clip_s: {spelling}", 1).encode()
+        path, re.sub(r"clip_s: \S+", f"clip_s: {spelling}", text, count=1).encode()
     )
     assert "data.clip_s: " in found

@@ -2,7 +2,7 @@ import pytest
 
 from bat.errors import BatError
 from bat.params import parse
-from bat.variants import resolve, variant
+from bat.variants import block_methods, resolve, variant
 from params.conftest import default_content
 
 
@@ -17,11 +17,16 @@ def test_a_probe_without_a_change_is_itself(params):
 
 
 def test_a_variant_differs_in_one_setting_only(params):
-    changed = resolve(params, variant("cgp", "prototypes", 7)).model_dump()
     base = params.probes["cgp"].model_dump()
-    assert changed.pop("prototypes") == 7
-    assert base.pop("prototypes") != 7
+    other = base.pop("prototypes") + 1
+    changed = resolve(params, variant(params, "cgp", "prototypes", other)).model_dump()
+    assert changed.pop("prototypes") == other
     assert changed == base
+
+
+def test_a_variant_that_changes_nothing_is_the_probe_itself(params):
+    assert variant(params, "cgp", "prototypes", params.probes["cgp"].prototypes) == "cgp"
+    assert block_methods(params, "bat-mini")[-1] == "lp"
 
 
 def test_a_variant_may_be_negative_and_keeps_its_kind(params):
@@ -43,7 +48,7 @@ def test_a_variant_may_be_negative_and_keeps_its_kind(params):
         ("cgp@prototypes=0", "greater than or equal to 1"),
         ("cgp@block=1", "cgp@block=1: block=1: Extra inputs"),
         ("cgp@kind=1", "kind=1"),
-        ("cgp@warmup_steps=300", "warmup_steps 300 must be below steps 300"),
+        ("cgp@warmup_steps=9999999", "warmup_steps 9999999 must be below steps"),
         ("cgp@prototypes=4@block=1", "expected cgp@key=number"),
     ],
 )

@@ -1,4 +1,4 @@
-"""The workflow as a user runs it: real Snakemake, real ffmpeg, real audio, in a folder of its own."""
+"""The workflow as a user runs it: real Snakemake, ffmpeg and audio, in a folder of its own."""
 
 import shutil
 import subprocess

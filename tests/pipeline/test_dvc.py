@@ -62,7 +62,7 @@ def test_dvc_adopts_what_snakemake_built_and_reruns_only_what_changed(project):
     run(project.folder, "dvc", "repro")
     after = run_logs(project)
     changed = {name for name in after if after[name] != before[name]}
-    probes = {f"results/probe/bat-mini/speaker/{p}/all" for p in ("cgp", "cgp@prototypes=4")}
+    probes = {f"results/probe/bat-mini/speaker/{p}/all" for p in ("cgp", "cgp@prototypes=2")}
     assert changed == probes | {"results/figures", "results/audit", "results/tables"}
     assert project.planned() == {}, "Snakemake sees what DVC's run did"
 

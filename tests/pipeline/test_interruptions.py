@@ -5,6 +5,7 @@ import random
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import psutil
 import pytest
@@ -60,7 +61,7 @@ def test_killed_at_five_random_moments_it_finishes_with_the_same_bytes(undisturb
         assert wait_until(lambda: not stages_in(experiment.folder), 10), "orphans"
         for recipe in experiment.recipes():
             # what looks finished is whole
-            audit = experiment.bat("audit", "verify", os.path.dirname(recipe))
+            audit = experiment.bat("audit", "verify", str(Path(recipe).parent))
             assert audit.returncode == 0, audit.stdout + audit.stderr
     assert kills == 5
     experiment.build(MAIN)
@@ -78,7 +79,7 @@ def test_ctrl_c_leaves_no_half_written_output_and_no_process(tmp_path):
     assert wait_until(lambda: not stages_in(experiment.folder), 10)
     assert not list(experiment.folder.rglob(".partial-*"))
     for recipe in experiment.recipes():
-        audit = experiment.bat("audit", "verify", os.path.dirname(recipe))
+        audit = experiment.bat("audit", "verify", str(Path(recipe).parent))
         assert audit.returncode == 0, audit.stdout
 
 

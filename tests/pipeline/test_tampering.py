@@ -59,7 +59,7 @@ def test_an_edit_that_keeps_size_and_time_is_found_by_the_audit(undisturbed, tmp
     copy = undisturbed.copy_to(tmp_path / "copy")
     artefact = "results/pretrain/bat-mini/late/encoder.safetensors"
     path = copy.folder / artefact
-    times = os.stat(path)
+    times = path.stat()
     flip_a_byte(path)
     os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
     assert "Nothing to be done" in "".join(copy.snakemake(MAIN).stderr)

@@ -26,7 +26,7 @@ def tiny_params() -> dict[str, Any]:
             decoder = model["pretraining"]["decoder"]
             decoder |= {"depth": 1} | ({"width": 16} if decoder["kind"] == "vit" else {})
     for probe in params["probes"].values():
-        probe |= _SHORT
+        probe.update(_SHORT)
         if "prototypes" in probe:
             probe["prototypes"] = 4
     params["finetuning"] |= _SHORT
@@ -42,7 +42,7 @@ def tinier_params() -> dict[str, Any]:
     params["models"] = {"bat-mini": params["models"]["bat-mini"]}
     params["tasks"] = {"speaker": params["tasks"]["speaker"]}
     params["probes"] = {name: params["probes"][name] for name in ("lp", "cgp")}
-    params["figures"]["sweep"]["prototypes"] = [4]
+    params["figures"]["sweep"]["prototypes"] = [2]
     return params
 
 

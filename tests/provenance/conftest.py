@@ -1,8 +1,13 @@
 """Jobs made of plain bytes, run in a folder of their own."""
 
 import pytest
+from hypothesis import settings
 
 from bat.provenance.job import Job
+
+# a shared or busy machine is slow, which says nothing about the code
+settings.register_profile("no deadline", deadline=None)
+settings.load_profile("no deadline")
 
 
 def job(folder, inputs=(), **changes):

@@ -19,11 +19,11 @@ _FEATURE_CLIPS = 256
 
 @torch.no_grad()
 def fixed_features(probe: Probe, tokens: Tokens) -> Tensor:
-    """Compute the probe's features of all clips in float32; keep them in the tokens' dtype."""
+    """Compute the probe's features of all clips, in float32."""
     parts = []
     for first in range(0, tokens.clips, _FEATURE_CLIPS):
         part = tokens.select(slice(first, first + _FEATURE_CLIPS))
-        parts.append(probe.features(as_float32(part)).to(tokens.patches.dtype))
+        parts.append(probe.features(as_float32(part)))
     return torch.cat(parts)
 
 
@@ -104,7 +104,7 @@ def train_probe(
                 steps=steps,
             )
             schedules.set_learning_rate(optimizer, rate)
-            loss = loss_of(probe.classify(features[batch].float()), labels[batch]) + probe.penalty()
+            loss = loss_of(probe.classify(features[batch]), labels[batch]) + probe.penalty()
             optimizer.zero_grad(set_to_none=True)
             torch.autograd.backward(loss)
             optimizer.step()

@@ -84,9 +84,7 @@ def read_recipe(folder: Path) -> Recipe:
     """
     path = folder / RECIPE
     if not path.is_file():
-        raise BatError(
-            f"{folder}: has no {RECIPE}: its job did not finish; {how_to_rebuild(path)}"
-        )
+        raise BatError(f"{folder}: has no {RECIPE}: its job did not finish; {how_to_rebuild(path)}")
     # Bytes, not text: reading text would forgive other line ends.
     found = path.read_bytes()
     try:

@@ -11,7 +11,6 @@ from bat.errors import BatError
 from bat.evaluation.figures import draw_blocks, draw_frontends, draw_prototypes, draw_training
 from bat.provenance.job import Job
 from bat.settings import FigureSettings
-from bat.variants import variant
 
 DETERMINISM = "bitwise-same-hardware"
 
@@ -60,10 +59,9 @@ def _mean_and_deviation(values: pl.Series) -> tuple[float, float]:
 
 def _blocks(runs: pl.DataFrame, settings: FigureSettings) -> tuple[pl.DataFrame, str]:
     figure, rows, metric = settings.figures.blocks, [], ""
-    for model in settings.models:
+    for model, probes in settings.blocks.items():
         gates = np.array(_of(runs, model, figure.task, figure.gated_probe)["gate"].to_list())
-        for block in range(gates.shape[1]):
-            probe = variant(figure.linear_probe, "block", block)
+        for block, probe in enumerate(probes):
             linear = _of(runs, model, figure.task, probe)
             metric = linear["metric"][0]
             mean, std = _mean_and_deviation(linear["value"])
@@ -75,8 +73,7 @@ def _blocks(runs: pl.DataFrame, settings: FigureSettings) -> tuple[pl.DataFrame,
 
 def _prototypes(runs: pl.DataFrame, settings: FigureSettings) -> tuple[pl.DataFrame, str]:
     sweep, rows, metric = settings.figures.sweep, [], ""
-    for count in sweep.prototypes:
-        probe = variant(sweep.probe, "prototypes", count)
+    for probe, count in settings.sweep.items():
         of_count = _of(runs, sweep.model, sweep.task, probe)
         metric = of_count["metric"][0]
         rows.append((count, *_mean_and_deviation(of_count["value"])))

@@ -18,7 +18,7 @@ from bat.data.shards import PcmStore, write_pcm
 from bat.data.sources import SourceFile, recordings
 from bat.data.tables import write_table
 from bat.errors import BatError
-from bat.params import Data, MixtureTask
+from bat.params import Data, Mixing
 from bat.progress import track
 from bat.provenance.job import Job
 from bat.settings import PrepareSettings
@@ -42,8 +42,8 @@ def run(job: Job, settings: PrepareSettings) -> None:
 
     windows = _cut(ledger, data)
     _check_folds(windows, settings.folds)
-    for name, task in settings.tasks.items():
-        clips = _mix(windows, task) if isinstance(task, MixtureTask) else windows
+    for name, mixing in settings.tasks.items():
+        clips = _mix(windows, mixing) if mixing else windows
         _LOG.info("%s: %d clips of %d classes", name, clips.height, _classes(clips))
         write_table(clips, job.output(f"{name}.parquet"), MANIFEST_SCHEMA)
 
@@ -72,13 +72,13 @@ def _cut(ledger: Ledger, data: Data) -> pl.DataFrame:
         return speaker_clips(ledger.table, store, window_s=data.clip_s, min_rms=data.minimum_rms)
 
 
-def _mix(windows: pl.DataFrame, task: MixtureTask) -> pl.DataFrame:
+def _mix(windows: pl.DataFrame, mixing: Mixing) -> pl.DataFrame:
     return mixture_clips(
         windows,
-        seed=task.seed,
-        mixtures_per_clip=task.mixtures_per_clip,
-        max_speakers=task.maximum_speakers,
-        max_gain_db=task.gain_range_db,
+        seed=mixing.seed,
+        mixtures_per_clip=mixing.mixtures_per_clip,
+        max_speakers=mixing.maximum_speakers,
+        max_gain_db=mixing.gain_range_db,
     )
 
 

@@ -64,6 +64,7 @@ def train(
     settings: Pretraining,
     seed: int,
 ) -> tuple[AudioTransformer, pl.DataFrame]:
+    """Train an encoder; return the one to keep and its training curves."""
     grid = (encoder.grid_time_patches, encoder.frequency_patches)
     torch.manual_seed(derive_seed(seed, "decoder"))
     return pretrain(

@@ -1,6 +1,7 @@
 """Assemble the main table: one row per model and method, one group of columns per metric."""
 
 import json
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ import polars as pl
 
 from bat.errors import BatError
 from bat.evaluation.display import markdown_table
-from bat.evaluation.expectations import check_expectations
+from bat.evaluation.expectations import Expectation, check_expectations
 from bat.evaluation.runs import read_predictions
 from bat.evaluation.statistics import Predictions, Summary, summarise
 from bat.progress import track
@@ -19,6 +20,7 @@ from bat.provenance.job import Job
 from bat.settings import TableSettings
 
 DETERMINISM = "bitwise"
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,12 +54,24 @@ def run(job: Job, settings: TableSettings) -> None:
             cells.append(_cell(row, line))
     table = pl.DataFrame(long)
     expectations = check_expectations(table, settings.models, settings.methods)
+    _say(expectations)
     table.write_csv(job.output("main_long.csv"))
     _wide(table).write_csv(job.output("main.csv"))
     job.output("main.md").write_text(
         markdown_table(table, expectations, settings.statistics.confidence), encoding="utf-8"
     )
     job.write_json("cells.json", cells)
+
+
+def _say(expectations: list[Expectation]) -> None:
+    held = sum(expectation.holds for expectation in expectations)
+    _LOG.info("%d of %d expected inequalities hold", held, len(expectations))
+    for one in expectations:
+        if not one.holds:
+            _LOG.info(
+                "not found on %s %s: %s > %s (%.2f, %.2f)",
+                one.task, one.metric, one.larger, one.smaller, one.larger_mean, one.smaller_mean,
+            )  # fmt: skip
 
 
 def _rows(job: Job) -> list[Row]:
