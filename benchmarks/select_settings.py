@@ -41,7 +41,7 @@ from bat.probes import build, training
 from bat.seeds import derive_seed
 from bat.settings import Run, settings_for
 from bat.stages.pretrain import input_scaling, train
-from bat.stages.probe import build_probe
+from bat.stages.probe import Shape, build_probe
 from bat.stages.targets import predictions, training_labels
 
 # A meeting, the clips of the others, the clips of the meeting.
@@ -141,10 +141,12 @@ def probed(settings: Any, data: InnerData, tokens: Tokens, fold: Fold, seed: int
     """Train a probe on one side of a fold and return its logits on the other."""
     name, train, test = fold
     torch.manual_seed(derive_seed(seed, name, "head"))
-    probe = build_probe(settings, tokens, len(data.clips.classes))
+    shape = Shape(depth=tokens.cls.shape[0], width=tokens.cls.shape[2])
+    probe = build_probe(settings, shape, len(data.clips.classes))
+    features = training.features_of(probe, tokens)
     training.train_probe(
         probe,
-        tokens.select(train),
+        features[train],
         training_labels(data.clips, data.task)[train],
         loss_name=data.task.loss,
         min_learning_rate=settings.minimum_learning_rate,
@@ -152,7 +154,7 @@ def probed(settings: Any, data: InnerData, tokens: Tokens, fold: Fold, seed: int
         seed=derive_seed(seed, name, "training"),
         **settings.model_dump(include=TRAINING_KEYS),
     )
-    return training.predict(probe, tokens.select(test), batch_size=128)
+    return training.predict(probe, features[test])
 
 
 def finetune_candidate(arguments: argparse.Namespace, params: Params) -> None:

@@ -8,7 +8,7 @@ from bat.errors import BatError
 from bat.models.tokens import Tokens
 from bat.optimisation.batches import shuffled_batches
 from bat.probes import build
-from bat.probes.training import predict, train_probe
+from bat.probes.training import features_of, predict, train_probe
 
 SETTINGS = {
     "loss_name": "cross_entropy",
@@ -42,8 +42,8 @@ def small_probe(name: str):
 def test_every_probe_learns_separable_classes(name):
     tokens, labels = separable_tokens()
     probe = small_probe(name)
-    losses = train_probe(probe, tokens, labels, **SETTINGS)
-    scores = predict(probe, tokens, batch_size=7)
+    losses = train_probe(probe, features_of(probe, tokens), labels, **SETTINGS)
+    scores = predict(probe, features_of(probe, tokens))
     assert len(losses) == SETTINGS["steps"]
     assert losses[-1] < losses[0]
     assert scores.dtype == torch.float32
@@ -57,7 +57,7 @@ def test_training_is_repeatable_and_leaves_the_global_generator_alone():
         torch.manual_seed(3)
         probe = small_probe("cgp")
         before = torch.get_rng_state()
-        losses = train_probe(probe, tokens, labels, **SETTINGS)
+        losses = train_probe(probe, features_of(probe, tokens), labels, **SETTINGS)
         assert torch.equal(torch.get_rng_state(), before)
         runs.append(losses)
     assert runs[0] == runs[1]
@@ -69,16 +69,22 @@ def test_frame_wise_probes_train_on_frame_labels():
     probe = build(
         "cgp", depth=3, width=12, classes=4, prototypes=8, pooling="mean", frame_wise=True
     )
-    train_probe(probe, tokens, labels, **{**SETTINGS, "loss_name": "binary_cross_entropy"})
-    assert predict(probe, tokens, batch_size=16).shape == (40, 3, 4)
+    train_probe(
+        probe,
+        features_of(probe, tokens),
+        labels,
+        **{**SETTINGS, "loss_name": "binary_cross_entropy"},
+    )
+    assert predict(probe, features_of(probe, tokens)).shape == (40, 3, 4)
 
 
 def test_every_step_reports_its_loss():
     tokens, labels = separable_tokens()
     seen = {}
+    probe = small_probe("lp")
     losses = train_probe(
-        small_probe("lp"),
-        tokens,
+        probe,
+        features_of(probe, tokens),
         labels,
         **SETTINGS,
         on_step=lambda s, x: seen.update({s: x.item()}),
@@ -100,7 +106,8 @@ def test_a_batch_never_exceeds_the_clips():
 def test_labels_of_another_number_of_clips_are_refused():
     tokens, labels = separable_tokens()
     with pytest.raises(BatError, match="expected 40 labels, found 39"):
-        train_probe(small_probe("lp"), tokens, labels[1:], **SETTINGS)
+        probe = small_probe("lp")
+        train_probe(probe, features_of(probe, tokens), labels[1:], **SETTINGS)
 
 
 def test_probes_import_neither_timm_nor_torchaudio_nor_each_other():

@@ -284,11 +284,14 @@ def test_figures_probe_every_block_of_every_model_and_every_number_of_prototypes
         model["encoder"]["depth"] = 3
     content["figures"]["sweep"]["prototypes"] = [5, 6]
     cells = plan_of(tmp_path, content).figure_probes()
-    blocks = {(m, f"lp@block={b}") for m in content["models"] for b in range(3)}
+    # the last block is what the plain linear probe reads
+    probes = ["lp@block=-3", "lp@block=-2", "lp"]
+    blocks = {(m, probe) for m in content["models"] for probe in probes}
     gates = {(m, "cgp") for m in content["models"]}
     sweep = {("bat-mini", "cgp@prototypes=5"), ("bat-mini", "cgp@prototypes=6")}
     assert {(m, method) for m, _, method in cells} == blocks | gates | sweep
     assert {task for _, task, _ in cells} == {"speaker"}
+    assert len(cells) == len(set(cells))
 
 
 def test_only_front_ends_that_something_uses_are_computed(tmp_path):

@@ -37,17 +37,17 @@ def average_precision(scores_N: Floats, present_N: Booleans, weights_RN: Floats)
         NaN where a resample holds no positive.
     """
     order = np.argsort(-scores_N, kind="stable")
-    scores, present, weights = scores_N[order], present_N[order], weights_RN[:, order]
+    scores, weights = scores_N[order], weights_RN[:, order]
+    positives = np.flatnonzero(present_N[order])
     # Tied scores share the counts at the last of them.
-    last_of_tie = np.searchsorted(-scores, -scores, side="right") - 1
-    positives = np.cumsum(weights * present, axis=1)[:, last_of_tie]
-    everything = np.cumsum(weights, axis=1)[:, last_of_tie]
-    precision = np.divide(positives, everything, out=np.zeros_like(positives), where=everything > 0)
-    total = (weights * present).sum(axis=1)
+    last_of_tie = np.searchsorted(-scores, -scores[positives], side="right") - 1
+    last_positive = np.searchsorted(positives, last_of_tie, side="right") - 1
+    hits = weights[:, positives]
+    positives_so_far = np.cumsum(hits, axis=1)[:, last_positive]
+    all_so_far = np.cumsum(weights, axis=1)[:, last_of_tie]
+    precision = positives_so_far / np.maximum(all_so_far, 1)
     with np.errstate(invalid="ignore"):
-        return np.asarray(
-            (precision * weights * present).sum(axis=1) / np.where(total, total, np.nan)
-        )
+        return np.asarray((precision * hits).sum(axis=1) / hits.sum(axis=1))
 
 
 def mean_average_precision(scores: Floats, present: Booleans, weights_RN: Floats) -> Floats:

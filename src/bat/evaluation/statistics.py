@@ -1,6 +1,7 @@
 """The spread of a number: over folds and seeds, and over the clips it was measured on."""
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -91,6 +92,7 @@ def summarise(
     )
 
 
+@cache
 def _draws(fold: str, clips: int, resamples: int, seed: int) -> Floats:
     """How often each clip of a fold is drawn, [resamples, clips]."""
     generator = np.random.default_rng([seed, *fold.encode()])

@@ -18,23 +18,26 @@ _FEATURE_CLIPS = 256
 
 
 @torch.no_grad()
-def fixed_features(probe: Probe, tokens: Tokens) -> Tensor:
-    """Compute the probe's features of all clips, in float32."""
+def features_of(probe: Probe, tokens: Tokens) -> Tensor:
+    """Return the probe's features of all clips, in float32.
+
+    They come before the first trained parameter: every probe of these settings shares them.
+
+    Parameters
+    ----------
+    tokens : Tokens
+        Tokens of the clips, float16 (as cached) or float32.
+    """
     parts = []
     for first in range(0, tokens.clips, _FEATURE_CLIPS):
         part = tokens.select(slice(first, first + _FEATURE_CLIPS))
-        parts.append(probe.features(as_float32(part)))
+        parts.append(probe.features(Tokens(part.cls.float(), part.patches.float())))
     return torch.cat(parts)
-
-
-def as_float32(tokens: Tokens) -> Tokens:
-    """Return the tokens in float32; caches hold them in float16."""
-    return Tokens(cls=tokens.cls.float(), patches=tokens.patches.float())
 
 
 def train_probe(
     probe: Probe,
-    tokens: Tokens,
+    features: Tensor,
     labels: Tensor,
     *,
     loss_name: str,
@@ -48,14 +51,14 @@ def train_probe(
     seed: int,
     on_step: Callable[[int, Tensor], None] | None = None,
 ) -> list[float]:
-    """Train a probe with AdamW on the tokens of a frozen encoder.
+    """Train a probe with AdamW on the features of a frozen encoder's tokens.
 
     Parameters
     ----------
     probe : Probe
         Trained in place and left in evaluation mode.
-    tokens : Tokens
-        Tokens of the training clips, float16 or float32.
+    features : Tensor [B, ...]
+        Features of the training clips; see ``features_of``.
     labels : Tensor [B] or [B, C] or [B, T, C]
         Classes (int64) for ``cross_entropy``, else class presence.
     loss_name : str
@@ -83,11 +86,10 @@ def train_probe(
     BatError
         If there is not one label per clip.
     """
-    if len(labels) != tokens.clips:
-        raise BatError(f"probe training: expected {tokens.clips} labels, found {len(labels)}")
+    if len(labels) != len(features):
+        raise BatError(f"probe training: expected {len(features)} labels, found {len(labels)}")
     loss_of = loss_function(loss_name)
-    features = fixed_features(probe, tokens)
-    batches = shuffled_batches(tokens.clips, steps=steps, batch_size=batch_size, seed=seed)
+    batches = shuffled_batches(len(features), steps=steps, batch_size=batch_size, seed=seed)
     optimizer = torch.optim.AdamW(
         probe_groups(probe, weight_decay=weight_decay), betas=betas, fused=True
     )
@@ -116,14 +118,10 @@ def train_probe(
 
 
 @torch.no_grad()
-def predict(probe: Probe, tokens: Tokens, *, batch_size: int) -> Tensor:
+def predict(probe: Probe, features: Tensor) -> Tensor:
     """Return the logits [B, C], or [B, T, C] of a frame-wise probe, of all clips in float32.
 
-    The probe is put in evaluation mode.
+    The probe is put in evaluation mode; ``features`` are those of ``features_of``.
     """
     probe.eval()
-    parts = [
-        probe(as_float32(tokens.select(slice(first, first + batch_size))))
-        for first in range(0, tokens.clips, batch_size)
-    ]
-    return torch.cat(parts)
+    return torch.cat([probe.classify(part) for part in torch.split(features, _FEATURE_CLIPS)])

@@ -1,5 +1,6 @@
 """Train and test a probe on cached tokens, once per fold and seed."""
 
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ from bat.models.tokens import Tokens
 from bat.params import Probe as ProbeParameters
 from bat.probes import build
 from bat.probes.base import Probe
-from bat.probes.training import predict, train_probe
+from bat.probes.training import features_of, predict, train_probe
 from bat.progress import track
 from bat.provenance.job import Job
 from bat.seeds import derive_seed
@@ -25,14 +26,22 @@ DETERMINISM = "bitwise-same-hardware"
 _TRAINING_KEYS = {"steps", "warmup_steps", "batch_size", "learning_rate", "weight_decay"}
 
 
+@dataclass(frozen=True, kw_only=True)
+class Shape:
+    """Blocks and width of the encoder whose tokens a probe reads."""
+
+    depth: int
+    width: int
+
+
 def run(job: Job, settings: ProbeSettings) -> None:
     """Write ``metrics.json``, ``predictions.parquet`` and the trained ``heads.safetensors``."""
     torch.set_float32_matmul_precision(settings.compute.float32_matmul_precision)
     clips = read_clips(job.path("manifest"))
-    tokens = _tokens_by_group(job, clips)
+    features, shape = _features_by_group(job, clips, settings.probe)
     predicted_runs, metrics, heads = [], [], {}
     for one in track(settings.runs, "probing"):
-        probe, predicted, losses = _train_and_test(one, settings, clips, tokens[one.group])
+        probe, predicted, losses = _train_and_test(one, settings, clips, features[one.group], shape)
         details = {"last_loss": losses[-1], "gate": gate_weights(probe)}
         predicted_runs.append(predicted)
         metrics.append(run_metrics(predicted, settings.task.metrics, **details))
@@ -44,25 +53,31 @@ def run(job: Job, settings: ProbeSettings) -> None:
     save_file(heads, job.output("heads.safetensors"))
 
 
-def _tokens_by_group(job: Job, clips: Clips) -> dict[str, Tokens]:
-    tokens = {}
+def _features_by_group(
+    job: Job, clips: Clips, parameters: ProbeParameters
+) -> tuple[dict[str, Tensor], Shape]:
+    """Return what the probe reads of every clip, by pretraining group, and the encoder's shape."""
+    features, shape = {}, Shape(depth=0, width=0)
     for path in job.paths("tokens"):
         shard = read_tokens(path)
         clips.check_order(shard.clip_ids, path)
-        tokens[job.maker(path).selection["group"]] = Tokens(shard.cls, shard.patches)
-    return tokens
+        shape = Shape(depth=shard.cls.shape[0], width=shard.cls.shape[2])
+        probe = build_probe(parameters, shape, len(clips.classes))
+        group = job.maker(path).selection["group"]
+        features[group] = features_of(probe, Tokens(shard.cls, shard.patches))
+    return features, shape
 
 
 def _train_and_test(
-    one: Run, settings: ProbeSettings, clips: Clips, tokens: Tokens
+    one: Run, settings: ProbeSettings, clips: Clips, features: Tensor, shape: Shape
 ) -> tuple[Probe, Predictions, list[float]]:
     train, test = clips.split(one.fold)
     train_index, test_index = torch.from_numpy(train), torch.from_numpy(test)
     torch.manual_seed(derive_seed(one.seed, one.fold, "head"))
-    probe = build_probe(settings.probe, tokens, len(clips.classes))
+    probe = build_probe(settings.probe, shape, len(clips.classes))
     losses = train_probe(
         probe,
-        tokens.select(train_index),
+        features[train_index],
         training_labels(clips, settings.task)[train_index],
         loss_name=settings.task.loss,
         min_learning_rate=settings.probe.minimum_learning_rate,
@@ -70,18 +85,15 @@ def _train_and_test(
         seed=derive_seed(one.seed, one.fold, "training"),
         **settings.probe.model_dump(include=_TRAINING_KEYS),
     )
-    logits = predict(probe, tokens.select(test_index), batch_size=128)
-    predicted = predictions(logits, one, clips, test, settings.task)
-    return probe, predicted, losses
+    logits = predict(probe, features[test_index])
+    return probe, predictions(logits, one, clips, test, settings.task), losses
 
 
-def build_probe(parameters: ProbeParameters, tokens: Tokens, classes: int) -> Probe:
-    """Build the probe of some parameters for these tokens."""
-    options = parameters.model_dump(
-        exclude={"kind", "minimum_learning_rate", "betas"} | _TRAINING_KEYS
-    )
-    depth, _, width = tokens.cls.shape
-    return build(parameters.kind, depth=depth, width=width, classes=classes, **options)
+def build_probe(parameters: ProbeParameters, shape: Shape, classes: int) -> Probe:
+    """Build the probe of some parameters for an encoder of some shape."""
+    excluded = {"kind", "minimum_learning_rate", "betas"} | _TRAINING_KEYS
+    options = parameters.model_dump(exclude=excluded)
+    return build(parameters.kind, **asdict(shape), classes=classes, **options)
 
 
 def gate_weights(probe: Probe) -> list[float] | None:
