@@ -3,6 +3,7 @@
 #   snakemake --cores 2 results/tables/main.csv              the embedded default experiment
 #   snakemake --cores 2 --configfile other.yaml ...          another experiment, whole
 #   snakemake -n ...                                         what would run
+import re
 from pathlib import Path
 
 from snakemake.utils import min_version
@@ -23,6 +24,7 @@ serve_stages(PLAN.path)
 
 
 wildcard_constraints:
+    dataset="[A-Za-z0-9][A-Za-z0-9_.-]*",
     frontend="[A-Za-z0-9][A-Za-z0-9_.-]*",
     group="[A-Za-z0-9][A-Za-z0-9_.-]*",
     method="[A-Za-z0-9][A-Za-z0-9_.@=-]*",

@@ -27,60 +27,55 @@ from typing import Any
 import polars as pl
 import torch
 from ruamel.yaml import YAML
-from torch import Tensor
 
-from bat import finetuning
 from bat.data.clips import Clips, read_clips
 from bat.data.shards import read_spectrograms
 from bat.evaluation.metrics import evaluate
+from bat.evaluation.predictions import Predictions
+from bat.inputs.spectrograms import CachedSpectrograms
+from bat.models.base import Encoder
 from bat.models.checkpoint import InputScaling, read_encoder, save_encoder
-from bat.models.encoder import AudioTransformer
 from bat.models.tokens import Tokens
-from bat.params import Finetuning, Params, Task, load, parse
-from bat.probes import build, training
+from bat.params import FINETUNE, Params, load, parse
 from bat.seeds import derive_seed
 from bat.settings import Run, settings_for
-from bat.stages.pretrain import input_scaling, train
-from bat.stages.probe import Shape, build_probe
-from bat.stages.targets import predictions, training_labels
-
-# A meeting, the clips of the others, the clips of the meeting.
-Fold = tuple[str, Tensor, Tensor]
-TRAINING_KEYS = {"steps", "warmup_steps", "batch_size", "learning_rate", "weight_decay"}
+from bat.stages.architecture import architecture_of, build
+from bat.stages.finetune import train_and_test as finetune_and_test
+from bat.stages.pretrain import feed_of, input_scaling, train
+from bat.stages.probe import train_and_test as probe_and_test
+from bat.stages.reading.cached import CachedTokens
+from bat.stages.targets import Targets, targets_of
 
 
 @dataclass(frozen=True, kw_only=True)
 class InnerData:
     """One task in one front end, cut down to the pretraining meetings of one group."""
 
-    task: Task
     clips: Clips
-    spectrograms: Tensor
+    inputs: CachedSpectrograms
 
-    def score(self, logits: Tensor, one: Run, test: Tensor) -> float:
-        predicted = predictions(logits, one, self.clips, test.numpy(), self.task)
-        return evaluate(self.task.metrics[0], predicted.scores, predicted.present)
-
-    def folds(self) -> Iterator[Fold]:
-        for meeting in self.clips.meetings:
-            train, test = self.clips.split(meeting)
-            yield meeting, torch.from_numpy(train), torch.from_numpy(test)
+    def runs(self, group: str, seeds: list[int]) -> Iterator[Run]:
+        """Every inner fold, one meeting left out, with every seed."""
+        for meeting, seed in itertools.product(self.clips.parts, seeds):
+            others = [part for part in self.clips.parts if part != meeting]
+            yield Run(
+                fold=meeting, train=others, validation=[], test=[meeting], group=group, seed=seed
+            )
 
 
 def inner_data(
-    arguments: argparse.Namespace, params: Params, task: str, frontend: str
+    arguments: argparse.Namespace, params: Params, task: str, frontend: str, *, roll: bool = False
 ) -> InnerData:
     """Read one task; nothing of another group's meetings leaves this function."""
     data = arguments.run / "data"
-    clips = read_clips(data / f"manifest/{task}.parquet")
+    clips = read_clips(data / f"manifest/{task}/manifest.parquet")
     path = data / f"spectrograms/{frontend}/{task}/spectrograms.safetensors"
     shard = read_spectrograms(path)
     clips.check_order(shard.clip_ids, path)
     kept = clips.of(params.groups[arguments.group].pretrain)
     return InnerData(
-        task=params.tasks[task],
-        clips=Clips(clips.manifest[kept], clips.classes, clips.present[kept]),
-        spectrograms=shard.spectrogram[torch.from_numpy(kept)],
+        clips=Clips(clips.manifest[kept.tolist()], clips.classes),
+        inputs=CachedSpectrograms(shard.spectrogram[torch.from_numpy(kept)], roll=roll),
     )
 
 
@@ -89,17 +84,22 @@ def pretrain_candidate(arguments: argparse.Namespace, params: Params) -> None:
     model = params.models[arguments.model]
     selection = {"model": arguments.model, "group": arguments.group}
     settings = settings_for(params, "pretrain", selection)
-    heard = inner_data(arguments, params, params.pretraining_clips, model.frontend).spectrograms
-    scaling = input_scaling(heard, settings)
-    grid = scaling(heard[:1]).shape[2] // model.encoder.patch_size
-    architecture = model.encoder.model_dump()
-    architecture |= {"mel_bins": heard.shape[3], "grid_time_patches": grid}
+    data = inner_data(arguments, params, params.pretraining_clips, model.frontend, roll=True)
+    heard = torch.arange(data.clips.manifest.height)
+    scaling = input_scaling(data.inputs, heard, settings)
+    example = scaling(data.inputs(heard[:1]))
+    architecture = architecture_of(
+        model.encoder,
+        mel_bins=example.shape[3],
+        time_patches=example.shape[2] // scaling.patch_size,
+    )
     torch.manual_seed(derive_seed(settings.seed, "encoder"))
-    encoder = AudioTransformer(**architecture)
+    encoder: Any = build(model.encoder, architecture)
     start = time.perf_counter()
     losses: list[float] = []
     if model.pretraining is not None:
-        encoder, curves = train(encoder, heard, scaling, model.pretraining, settings.seed)
+        feed = feed_of(data.inputs, scaling, settings)
+        encoder, curves = train(encoder, feed, heard, settings)
         losses = curves["local_loss"].gather_every(10).round(3).to_list()
     description = {"frontend": model.frontend, "set": arguments.set, "local_loss": losses}
     description["seconds"] = time.perf_counter() - start
@@ -115,9 +115,9 @@ def candidate_folder(arguments: argparse.Namespace) -> Path:
 
 
 @torch.no_grad()
-def embed(encoder: AudioTransformer, scaling: InputScaling, spectrograms: Tensor) -> Tokens:
+def embed(encoder: Encoder, scaling: InputScaling, inputs: CachedSpectrograms) -> Tokens:
     """Tokens of all blocks in float16, as the stage stores them."""
-    batches = [encoder(scaling(batch)) for batch in torch.split(spectrograms, 32)]
+    batches = [encoder(scaling(batch)) for batch in torch.split(inputs.spectrogram, 32)]
     return Tokens(
         cls=torch.cat([tokens.cls for tokens in batches], dim=1).half(),
         patches=torch.cat([tokens.patches for tokens in batches], dim=1).half(),
@@ -129,32 +129,20 @@ def probe_candidate(arguments: argparse.Namespace, params: Params) -> None:
     encoder, scaling = read_encoder(candidate_folder(arguments) / "encoder.safetensors")
     for task in arguments.tasks:
         data = inner_data(arguments, params, task, frontend_of(arguments))
-        tokens = embed(encoder, scaling, data.spectrograms)
-        for method, changes in itertools.product(arguments.methods, grid_of(arguments.grid)):
-            content = changed(params.model_dump(), f"probes.{method}", changes)
-            settings = parse(content, "--grid").probes[method]
-            one = partial(probed, settings, data, tokens)
-            score_folds(arguments, data, task, method, changes, one)
+        tokens = embed(encoder, scaling, data.inputs)
+        for method, changes in itertools.product(arguments.methods, list(grid_of(arguments.grid))):
+            settings = changed_settings(
+                params, "probe", {"method": method, **cell(arguments, task)}, changes
+            )
+            # One reader for each combination: it keeps the features of the first probe it meets.
+            reader = CachedTokens(tokens)
+            targets = targets_of(settings.goal, data.clips, reader.time_patches)
+            one = partial(probed, settings=settings, targets=targets, reader=reader)
+            score_runs(arguments, data, task, method, changes, one)
 
 
-def probed(settings: Any, data: InnerData, tokens: Tokens, fold: Fold, seed: int) -> Tensor:
-    """Train a probe on one side of a fold and return its logits on the other."""
-    name, train, test = fold
-    torch.manual_seed(derive_seed(seed, name, "head"))
-    shape = Shape(depth=tokens.cls.shape[0], width=tokens.cls.shape[2])
-    probe = build_probe(settings, shape, len(data.clips.classes))
-    features = training.features_of(probe, tokens)
-    training.train_probe(
-        probe,
-        features[train],
-        training_labels(data.clips, data.task)[train],
-        loss_name=data.task.loss,
-        min_learning_rate=settings.minimum_learning_rate,
-        betas=(settings.betas[0], settings.betas[1]),
-        seed=derive_seed(seed, name, "training"),
-        **settings.model_dump(include=TRAINING_KEYS),
-    )
-    return training.predict(probe, features[test])
+def probed(run: Run, *, settings: Any, targets: Targets, reader: CachedTokens) -> Predictions:
+    return probe_and_test(run, settings, targets, reader).predictions
 
 
 def finetune_candidate(arguments: argparse.Namespace, params: Params) -> None:
@@ -162,59 +150,52 @@ def finetune_candidate(arguments: argparse.Namespace, params: Params) -> None:
     path = candidate_folder(arguments) / "encoder.safetensors"
     for task, changes in itertools.product(arguments.tasks, list(grid_of(arguments.grid))):
         data = inner_data(arguments, params, task, frontend_of(arguments))
-        settings = parse(changed(params.model_dump(), "finetuning", changes), "--grid").finetuning
-        one = partial(finetuned, settings, data, path)
-        score_folds(arguments, data, task, "finetune", changes, one)
+        settings = changed_settings(params, FINETUNE, cell(arguments, task), changes)
+        targets: Any = targets_of(settings.goal, data.clips, data.inputs.frames)
+        one = partial(
+            finetuned, settings=settings, targets=targets, inputs=data.inputs, encoder_path=path
+        )
+        score_runs(arguments, data, task, FINETUNE, changes, one)
 
 
-def finetuned(settings: Finetuning, data: InnerData, path: Path, fold: Fold, seed: int) -> Tensor:
-    """Fine-tune on one side of a fold and return the logits on the other."""
-    name, train, test = fold
-    encoder, scaling = read_encoder(path, drop_path=settings.drop_path)
-    torch.manual_seed(derive_seed(seed, name, "head"))
-    head = build(
-        "lp",
-        depth=encoder.depth,
-        width=encoder.width,
-        classes=len(data.clips.classes),
-        pooling=settings.pooling,
-        dropout=settings.dropout,
-    )
-    finetuning.finetune(
-        encoder,
-        head,
-        scaling,
-        data.spectrograms[train],
-        training_labels(data.clips, data.task)[train],
-        settings.model_dump(),
-        loss_name=data.task.loss,
-        seed=derive_seed(seed, name, "training"),
-    )
-    return finetuning.predict(encoder, head, scaling, data.spectrograms[test], settings.batch_size)
+def finetuned(run: Run, **arguments: Any) -> Predictions:
+    return finetune_and_test(run, **arguments)[0]
 
 
-def score_folds(
+def cell(arguments: argparse.Namespace, task: str) -> dict[str, str]:
+    return {"model": arguments.model, "task": task, "part": "all"}
+
+
+def changed_settings(
+    params: Params, stage: str, selection: dict[str, str], changes: dict[str, Any]
+) -> Any:
+    """Settings of a job with some keys of its probe or of fine-tuning changed."""
+    section = f"probes.{selection['method']}" if "method" in selection else "finetuning"
+    content = changed(params.model_dump(), section, changes)
+    return settings_for(parse(content, "--grid"), stage, selection)
+
+
+def score_runs(
     arguments: argparse.Namespace,
     data: InnerData,
     task: str,
     method: str,
     changes: dict[str, Any],
-    one: Callable[[Fold, int], Tensor],
+    one: Callable[[Run], Predictions],
 ) -> None:
     """Train and score on every inner fold and seed; append a line each to the scores."""
-    for fold, seed in itertools.product(data.folds(), arguments.seeds):
+    metric = load(arguments.params).labelled[task].metrics[0]
+    for run in data.runs(arguments.group, arguments.seeds):
         start = time.perf_counter()
-        logits = one(fold, seed)
-        run = Run(fold=fold[0], group=arguments.group, seed=seed)
         line = {
             "candidate": arguments.candidate,
             "method": method,
             "settings": " ".join(f"{key}={value}" for key, value in changes.items()),
             "task": task,
             "group": arguments.group,
-            "fold": fold[0],
-            "seed": seed,
-            "score": data.score(logits, run, fold[2]),
+            "fold": run.fold,
+            "seed": run.seed,
+            "score": evaluate(metric, one(run)),
             "seconds": time.perf_counter() - start,
         }
         with (arguments.out / f"scores-{arguments.group}.jsonl").open("a") as file:

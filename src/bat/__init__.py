@@ -17,8 +17,12 @@ _PUBLIC = {
     "frontend": ("bat.audio.frontends", "build"),
     "load_encoder": ("bat.models.checkpoint", "load_encoder"),
     "probes": ("bat.probes", None),
+    "Tokens": ("bat.models.tokens", "Tokens"),
 }
-__all__ = ["frontend", "load_encoder", "probes"]
+__all__ = ["Tokens", "frontend", "load_encoder", "probes"]
+
+# Puts a finder around torchaudio, torchvision and timm, which acts when these are imported.
+importlib.import_module("bat.compat")
 
 
 def __getattr__(name: str) -> Any:

@@ -8,15 +8,18 @@ import errno
 import importlib
 import logging
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from bat.errors import BatError
 from bat.runtime import PARAMS_FILE, end_cleanly, limit_threads, start_log
+
+if TYPE_CHECKING:
+    from bat.workflow import Plan
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -36,6 +39,9 @@ Out = Annotated[Path, typer.Option(help="Folder for the outputs and their recipe
 Threads = Annotated[int, typer.Option(min=1, help="Threads of the numerical libraries.")]
 Log = Annotated[Path | None, typer.Option(help="File to write the log to, beside the screen.")]
 Files = Annotated[list[Path], typer.Option(help="Input files; repeat the option for more.")]
+SomeFiles = Annotated[
+    list[Path] | None, typer.Option(help="Input files; repeat the option for more.")
+]
 File = Annotated[Path, typer.Option(help="Input file.")]
 Text = Annotated[str, typer.Option()]
 
@@ -64,10 +70,10 @@ def _run(
     context: typer.Context,
     stage: str,
     selection: Mapping[str, str],
-    inputs: Mapping[str, list[Path]],
+    inputs: Mapping[str, Sequence[Path | str] | None],
     out: Path,
 ) -> None:
-    """Run one job of a stage."""
+    """Run one job of a stage; roles without files are left out."""
     common: Common = context.find_object(Common) or Common()
     params = common.params
     limit_threads(common.threads)
@@ -83,7 +89,7 @@ def _run(
         stage=stage,
         selection=selection,
         settings=settings.model_dump(mode="json"),
-        inputs=inputs,
+        inputs={role: [Path(f) for f in files] for role, files in inputs.items() if files},
         folder=out,
         code=plan.code(stage, selection),
         determinism=module.DETERMINISM,
@@ -93,38 +99,51 @@ def _run(
     logging.getLogger(__name__).info("%s: wrote %s", " ".join([stage, *selection.values()]), out)
 
 
-@app.command()
-def download(context: typer.Context, out: Out) -> None:
-    """Fetch the source archive and check its hash.
+def _planned(context: typer.Context) -> "Plan":
+    """Return the plan of the experiment, for stages that read many results."""
+    from bat.workflow import Plan
 
-    Example: bat download --out data/source
-    """
-    _run(context, "download", {}, {}, out)
-
-
-@app.command()
-def prepare(context: typer.Context, archive: File, out: Out) -> None:
-    """Make the ledger of every source file and the manifest of clips of every task.
-
-    Example: bat prepare --archive data/source/archive --out data/manifest
-    """
-    _run(context, "prepare", {}, {"archive": [archive]}, out)
+    common: Common = context.find_object(Common) or Common()
+    return Plan(common.params)
 
 
 @app.command()
-def resample(
-    context: typer.Context,
-    archive: File,
-    ledger: File,
-    out: Out,
-) -> None:
-    """Bring every usable recording to 16 kHz mono.
+def download(context: typer.Context, dataset: Text, out: Out) -> None:
+    """Fetch the archive of a data set and check its hash.
 
-    Example: bat resample --archive data/source/archive --ledger data/manifest/ledger.parquet
-    --out data/pcm
+    Example: bat download --dataset meetings --out data/source/meetings
     """
-    inputs = {"archive": [archive], "ledger": [ledger]}
-    _run(context, "resample", {}, inputs, out)
+    _run(context, "download", {"dataset": dataset}, {}, out)
+
+
+@app.command()
+def inventory(context: typer.Context, dataset: Text, out: Out) -> None:
+    """Hash every file of a data set that lies in a folder.
+
+    Example: bat inventory --dataset esc50 --out data/source/esc50
+    """
+    _run(context, "inventory", {"dataset": dataset}, {}, out)
+
+
+@app.command()
+def resample(context: typer.Context, dataset: Text, source: File, out: Out) -> None:
+    """Account for every recording of a data set and bring the usable ones to one rate, mono.
+
+    Example: bat resample --dataset meetings --source data/source/meetings/archive
+    --out data/pcm/meetings
+    """
+    _run(context, "resample", {"dataset": dataset}, {"source": [source]}, out)
+
+
+@app.command()
+def prepare(context: typer.Context, task: Text, ledger: File, pcm: Files, out: Out) -> None:
+    """Make the manifest of a task's clips.
+
+    Example: bat prepare --task speaker --ledger data/pcm/meetings/ledger.parquet
+    --pcm data/pcm/meetings/pcm.npy --pcm data/pcm/meetings/index.parquet
+    --out data/manifest/speaker
+    """
+    _run(context, "prepare", {"task": task}, {"ledger": [ledger], "pcm": pcm}, out)
 
 
 @app.command()
@@ -138,8 +157,9 @@ def frontend(
 ) -> None:
     """Cache the spectrograms of every clip of a task.
 
-    Example: bat frontend --frontend bat --task speaker --manifest data/manifest/speaker.parquet
-    --pcm data/pcm/pcm.npy --pcm data/pcm/index.parquet --out data/spectrograms/bat/speaker
+    Example: bat frontend --frontend bat --task speaker
+    --manifest data/manifest/speaker/manifest.parquet --pcm data/pcm/meetings/pcm.npy
+    --pcm data/pcm/meetings/index.parquet --out data/spectrograms/bat/speaker
     """
     inputs = {"manifest": [manifest], "pcm": pcm}
     selection = {"frontend": frontend, "task": task}
@@ -152,18 +172,29 @@ def pretrain(
     model: Text,
     group: Text,
     manifest: File,
-    spectrograms: File,
     out: Out,
+    spectrograms: SomeFiles = None,
+    pcm: SomeFiles = None,
 ) -> None:
-    """Pretrain an encoder on the meetings of one group.
+    """Pretrain an encoder on the parts of one group.
 
-    Example: bat pretrain --model bat-mini --group early --manifest data/manifest/speaker.parquet
+    Example: bat pretrain --model bat-mini --group early
+    --manifest data/manifest/speaker/manifest.parquet
     --spectrograms data/spectrograms/bat/speaker/spectrograms.safetensors
     --out results/pretrain/bat-mini/early
     """
-    inputs = {"manifest": [manifest], "spectrograms": [spectrograms]}
+    inputs = {"manifest": [manifest], "spectrograms": spectrograms, "pcm": pcm}
     selection = {"model": model, "group": group}
     _run(context, "pretrain", selection, inputs, out)
+
+
+@app.command()
+def convert(context: typer.Context, model: Text, group: Text, out: Out) -> None:
+    """Convert a published checkpoint; a missing or left-over weight is an error.
+
+    Example: bat convert --model eat --group as2m --out results/pretrain/eat/as2m
+    """
+    _run(context, "convert", {"model": model, "group": group}, {}, out)
 
 
 @app.command()
@@ -195,19 +226,28 @@ def probe(
     task: Text,
     method: Text,
     manifest: File,
-    tokens: Files,
     out: Out,
+    tokens: SomeFiles = None,
+    encoder: SomeFiles = None,
+    spectrograms: SomeFiles = None,
+    pcm: SomeFiles = None,
     part: Text = "all",
 ) -> None:
-    """Train and test a probe on cached tokens, for every fold and seed of a part.
+    """Train and test a probe, on cached tokens or on the live encoder.
 
     Example: bat probe --model bat-mini --task speaker --method cgp
-    --manifest data/manifest/speaker.parquet
+    --manifest data/manifest/speaker/manifest.parquet
     --tokens data/tokens/bat-mini/early/speaker/tokens.safetensors
     --tokens data/tokens/bat-mini/late/speaker/tokens.safetensors
     --out results/probe/bat-mini/speaker/cgp/all
     """
-    inputs = {"manifest": [manifest], "tokens": tokens}
+    inputs = {
+        "manifest": [manifest],
+        "tokens": tokens,
+        "encoder": encoder,
+        "spectrograms": spectrograms,
+        "pcm": pcm,
+    }
     selection = {"model": model, "task": task, "method": method, "part": part}
     _run(context, "probe", selection, inputs, out)
 
@@ -219,19 +259,26 @@ def finetune(
     task: Text,
     manifest: File,
     encoder: Files,
-    spectrograms: File,
     out: Out,
+    spectrograms: SomeFiles = None,
+    pcm: SomeFiles = None,
     part: Text = "all",
 ) -> None:
     """Fine-tune a whole encoder and test it, for every fold and seed of a part.
 
-    Example: bat finetune --model bat-mini --task speaker --manifest data/manifest/speaker.parquet
+    Example: bat finetune --model bat-mini --task speaker
+    --manifest data/manifest/speaker/manifest.parquet
     --encoder results/pretrain/bat-mini/early/encoder.safetensors
     --encoder results/pretrain/bat-mini/late/encoder.safetensors
     --spectrograms data/spectrograms/bat/speaker/spectrograms.safetensors
     --out results/finetune/bat-mini/speaker/all
     """
-    inputs = {"manifest": [manifest], "encoder": encoder, "spectrograms": [spectrograms]}
+    inputs = {
+        "manifest": [manifest],
+        "encoder": encoder,
+        "spectrograms": spectrograms,
+        "pcm": pcm,
+    }
     selection = {"model": model, "task": task, "part": part}
     _run(context, "finetune", selection, inputs, out)
 
@@ -246,7 +293,7 @@ def baseline(
 ) -> None:
     """Logistic regression on the mean and deviation of every mel bin.
 
-    Example: bat baseline --task speaker --manifest data/manifest/speaker.parquet
+    Example: bat baseline --task speaker --manifest data/manifest/speaker/manifest.parquet
     --spectrograms data/spectrograms/bat/speaker/spectrograms.safetensors
     --out results/baseline/speaker
     """
@@ -255,41 +302,70 @@ def baseline(
 
 
 @app.command()
-def figure(
-    context: typer.Context,
-    metrics: Files,
-    curves: Files,
-    spectrograms: Files,
-    out: Out,
-) -> None:
+def figure(context: typer.Context, out: Out) -> None:
     """Draw the figures, each with the table of numbers behind it.
 
-    The workflow calls this with every metrics file; see rule figure in workflow/rules/report.smk.
+    It reads every result that the parameters name; the workflow makes them first.
+
+    Example: bat figure --out results/figures
     """
-    inputs = {"metrics": metrics, "curves": curves, "spectrograms": spectrograms}
-    _run(context, "figure", {}, inputs, out)
+    _run(context, "figure", {}, _planned(context).figure_files(), out)
 
 
 @audit_app.command("run")
-def audit_run(context: typer.Context, results: Files, out: Out) -> None:
+def audit_run(context: typer.Context, out: Out) -> None:
     """Verify every record behind the results (the stage that the table waits for)."""
-    _run(context, "audit", {}, {"results": results}, out)
+    plan = _planned(context)
+    results = [file for files in plan.table_files().values() for file in files]
+    _run(context, "audit", {}, {"results": [*results, *plan.figures()]}, out)
 
 
 @app.command()
-def table(
-    context: typer.Context,
-    metrics: Files,
-    predictions: Files,
-    audit: File,
-    out: Out,
-) -> None:
+def table(context: typer.Context, out: Out) -> None:
     """Assemble the main table from verified metrics and predictions.
 
-    The workflow calls this with every metrics file; see rule table in workflow/rules/report.smk.
+    It reads every result that the parameters name; the workflow makes them first.
+
+    Example: bat table --out results/tables
     """
-    inputs = {"metrics": metrics, "predictions": predictions, "audit": [audit]}
+    inputs = _planned(context).table_files() | {"audit": ["results/audit/verified.json"]}
     _run(context, "table", {}, inputs, out)
+
+
+@app.command()
+def conformance(folder: Annotated[Path, typer.Argument(help="Folder of golden vectors.")]) -> None:
+    """Compare this installation with vectors of the reference implementation, case by case.
+
+    Example: bat conformance tests/golden
+    """
+    from bat.conformance.run import print_report
+
+    print_report(folder)
+
+
+@app.command()
+def sizes(
+    classes: Annotated[int, typer.Option(min=1, help="Number of classes of the probes.")] = 527,
+) -> None:
+    """Print the number of parameters of the paper's encoders and probes.
+
+    Example: bat sizes --classes 527
+    """
+    from bat.sizes import print_sizes
+
+    print_sizes(classes)
+
+
+@app.command()
+def differences(context: typer.Context) -> None:
+    """Print where the paper and its reference code disagree, and which parameter switches it.
+
+    Example: bat --params config/paper.yaml differences
+    """
+    from bat.paper.differences import print_differences, read_differences
+
+    experiment = _planned(context).params.model_dump(mode="json")
+    print_differences(read_differences(), experiment=experiment)
 
 
 Results = Annotated[Path, typer.Option(help="Folder of the main table.")]

@@ -1,30 +1,79 @@
 """Fine-tuning: the whole encoder and a linear head, with layer-wise learning-rate decay."""
 
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from bat.audio.augmentation import roll_in_time
-from bat.models.checkpoint import InputScaling
-from bat.models.encoder import AudioTransformer
-from bat.optimisation.batches import shuffled_batches
+from bat.audio.augmentation import mask_bands, mixup, roll_batch_in_time
+from bat.models.base import Encoder
 from bat.optimisation.groups import layer_decay_groups
-from bat.optimisation.losses import loss_function
-from bat.optimisation.schedules import learning_rate, set_learning_rate
+from bat.optimisation.training import Recipe, train
 from bat.probes.base import Probe
+
+# From spectrograms as the front end makes them to what the encoder takes: scaled and padded.
+Preparation = Callable[[Tensor], Tensor]
+# From the indices of clips, and a generator in training, to their spectrograms.
+Inputs = Callable[..., Tensor]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Augmentation:
+    """What fine-tuning does to spectrograms, in the order of the fields.
+
+    Attributes
+    ----------
+    time_roll : bool
+        Roll the whole batch by one random number of frames, before padding.
+    mixup : float
+        Probability of mixing clips and labels with those of the batch reversed.
+    frequency_bins, frames, repeats : int
+        Widest frequency and time masks, and how many of each; 0 repeats are none.
+    """
+
+    time_roll: bool = False
+    mixup: float = 0.0
+    frequency_bins: int = 0
+    frames: int = 0
+    repeats: int = 0
+
+    def __call__(
+        self, spectrogram: Tensor, labels: Tensor, prepare: Preparation, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """Augment spectrograms [B, 1, T, F] and their labels, and prepare them for the encoder."""
+        if self.time_roll:
+            spectrogram = roll_batch_in_time(spectrogram, generator)
+        spectrogram = prepare(spectrogram)
+        if self.mixup:
+            spectrogram, labels = mixup(
+                spectrogram, labels, probability=self.mixup, generator=generator
+            )
+        if self.repeats:
+            spectrogram = mask_bands(
+                spectrogram,
+                frequency_bins=self.frequency_bins,
+                frames=self.frames,
+                repeats=self.repeats,
+                generator=generator,
+            )
+        return spectrogram, labels
 
 
 def finetune(
-    encoder: AudioTransformer,
+    encoder: Encoder,
     head: Probe,
-    scaling: InputScaling,
-    spectrograms: Tensor,
-    labels: Tensor,
-    settings: dict[str, Any],
+    inputs: Inputs,
+    prepare: Preparation,
+    labels_of: Callable[[Tensor], Tensor],
+    loss_of: Callable[[Tensor, Tensor], Tensor],
+    batches: Tensor,
+    recipe: Recipe,
     *,
-    loss_name: str,
-    seed: int,
+    augmentation: Augmentation,
+    layer_decay: float,
+    weight_decay: float,
+    after_step: Callable[[int], None] | None = None,
 ) -> list[float]:
     """Train encoder and head together, in place.
 
@@ -32,70 +81,60 @@ def finetune(
     ----------
     encoder, head
         Left in evaluation mode.
-    spectrograms : Tensor [N, 1, T, F]
-        Training clips as the front end made them.
-    labels : Tensor [N] or [N, C]
-        Classes (int64) for ``cross_entropy``, else class presence.
-    settings
-        The section ``finetuning`` of the parameters.
-    seed
-        Seed of the order of clips, rolls, drop path and dropout.
+    inputs
+        Gives the spectrograms [B, 1, T, F] of clips.
+    prepare
+        Scales and pads them.
+    labels_of
+        From the indices of clips to their labels [B, ...].
+    loss_of
+        From logits and labels of a batch to a scalar.
+    batches : Tensor [steps, batch], int64
+        Clips of every step.
+    recipe
+        Steps, schedule and seed of augmentation, drop path and dropout.
+    augmentation
+        What is done to spectrograms.
+    layer_decay, weight_decay : float
+        See ``layer_decay_groups``.
+    after_step
+        Called with the number of steps taken.
 
     Returns
     -------
     list of float
         Loss of every step.
     """
-    optimizer = torch.optim.AdamW(
-        layer_decay_groups(
-            [*encoder.named_parameters(), *head.named_parameters(prefix="head")],
-            depth=encoder.depth,
-            layer_decay=settings["layer_decay"],
-            weight_decay=settings["weight_decay"],
-        ),
-        betas=tuple(settings["betas"]),
-        fused=True,
+    generator = torch.Generator().manual_seed(recipe.seed)
+
+    def loss_of_batch(batch: Tensor) -> Tensor:
+        encoder.train(), head.train()
+        heard, labels = augmentation(inputs(batch, generator), labels_of(batch), prepare, generator)
+        return loss_of(head(encoder(heard)), labels)
+
+    groups = layer_decay_groups(
+        [*encoder.named_parameters(), *head.named_parameters(prefix="head")],
+        depth=encoder.depth,
+        layer_decay=layer_decay,
+        weight_decay=weight_decay,
     )
-    loss_of = loss_function(loss_name)
-    steps = settings["steps"]
-    batches = shuffled_batches(
-        len(spectrograms), steps=steps, batch_size=settings["batch_size"], seed=seed
-    )
-    generator = torch.Generator().manual_seed(seed)
-    losses = []
-    encoder.train(), head.train()
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        for step, batch in enumerate(batches):
-            rate = learning_rate(
-                step,
-                peak=settings["learning_rate"],
-                floor=settings["minimum_learning_rate"],
-                warmup_steps=settings["warmup_steps"],
-                steps=steps,
-            )
-            set_learning_rate(optimizer, rate)
-            heard = spectrograms[batch]
-            if settings["time_roll"]:
-                heard = roll_in_time(heard, generator)
-            loss = loss_of(head(encoder(scaling(heard))), labels[batch])
-            optimizer.zero_grad(set_to_none=True)
-            torch.autograd.backward(loss)
-            optimizer.step()
-            losses.append(loss.detach())
+    losses = train(loss_of_batch, groups, batches, recipe, after_step=after_step)
     encoder.eval(), head.eval()
-    return torch.stack(losses).tolist()
+    return losses
 
 
 @torch.no_grad()
 def predict(
-    encoder: AudioTransformer,
+    encoder: Encoder,
     head: Probe,
-    scaling: InputScaling,
-    spectrograms: Tensor,
+    inputs: Inputs,
+    prepare: Preparation,
+    clips: Tensor,
     batch_size: int,
-) -> Tensor:
-    """Return the logits [N, C] of clips [N, 1, T, F]."""
-    return torch.cat(
-        [head(encoder(scaling(batch))) for batch in torch.split(spectrograms, batch_size)]
-    )
+) -> list[Tensor]:
+    """Return the logits of clips, one tensor each, in float32 on the CPU."""
+    encoder.eval(), head.eval()
+    logits: list[Tensor] = []
+    for batch in torch.split(clips, batch_size):
+        logits += head(encoder(prepare(inputs(batch)))).float().cpu()
+    return logits

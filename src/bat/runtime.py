@@ -37,6 +37,11 @@ def limit_threads(threads: int) -> None:
     os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
 
 
+def threads() -> int:
+    """Return the number of threads that this process was given."""
+    return int(os.environ.get("OMP_NUM_THREADS", "1"))
+
+
 def start_log(path: Path | None) -> None:
     """Send the package's messages to standard error and, where given, to a log file."""
     logger = logging.getLogger("bat")

@@ -5,68 +5,102 @@ must run again; a parameter that is not in a stage's settings cannot move its re
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 from bat.errors import BatError
-from bat.params import (
-    Baseline,
-    Compute,
-    Data,
-    Encoder,
-    Figures,
-    Finetuning,
-    Frontend,
+from bat.params import FINETUNE, Params
+from bat.params.base import Strict
+from bat.params.data import (
+    ClipKind,
+    Decoding,
+    FileSource,
+    FolderSource,
+    FrameWiseTask,
     Group,
-    Mixing,
-    Params,
-    Pretraining,
-    Probe,
-    Source,
-    Statistics,
-    Strict,
-    Task,
+    LabelledTask,
+    Layout,
+    PackageIndexSource,
+    Sampling,
+    Selection,
+    Transforms,
 )
-from bat.variants import block_methods, resolve, sweep_methods
+from bat.params.methods import Baseline, Compute, Finetuning, Probe
+from bat.params.models import Adapter, Encoder, Frontend, Pretraining, Weights
+from bat.params.results import Figures, Statistics
+from bat.provenance.hashing import sha256_of_file
+from bat.variants import block_methods, sweep_methods
 
 
 class DownloadSettings(Strict):
     """The archive to fetch."""
 
-    source: Source
+    source: PackageIndexSource | FileSource
 
 
-class PrepareSettings(Strict):
-    """Which files of the archive are recordings, and how they become the clips of each task."""
+class InventorySettings(Strict):
+    """The folder whose files are taken stock of."""
 
-    inner: str | None
-    inner_sha256: str | None
-    data: Data
-    tasks: dict[str, Mixing | None]
-    folds: list[str]
+    source: FolderSource
 
 
 class ResampleSettings(Strict):
-    """Where the recordings lie and the rate to bring them to."""
+    """Which files are recordings, what rate to bring them to, and which are not used."""
 
+    folder: str | None
     inner: str | None
+    inner_sha256: str | None
+    layout: Layout
     rate_hz: int
+    minimum_duration_s: float
+    excludes: list[str]
+    excluded: dict[str, str]
+    maximum_bad_share: float
+
+
+class PrepareSettings(Strict):
+    """How recordings become the clips of a task, and the parts that there must be."""
+
+    clips: ClipKind
+    parts: list[str]
+
+
+class Hearing(Strict):
+    """From waveforms to what an encoder is fed, where nothing is cached."""
+
+    frontend: Frontend
+    rate_hz: int
+    samples: int | None
+    padding: Literal["spectrogram", "waveform"]
+    transforms: Transforms
 
 
 class FrontendSettings(Strict):
     """From PCM to cached spectrograms of one task."""
 
     rate_hz: int
+    samples: int | None
     frontend: Frontend
+
+
+class ConvertSettings(Strict):
+    """A published checkpoint and the encoder that it must fit exactly."""
+
+    encoder: Encoder
+    weights: Weights
 
 
 class PretrainSettings(Strict):
     """One encoder of one pretraining group; without ``pretraining`` it stays as initialised."""
 
     encoder: Encoder
+    adapter_sha256: str | None
     standardise: bool
     deviations: float
     pretraining: Pretraining | None
     group: Group
+    minimum_frames: int
+    hearing: Hearing | None
     seed: int
     compute: Compute
 
@@ -74,49 +108,78 @@ class PretrainSettings(Strict):
 class EmbedSettings(Strict):
     """From spectrograms to tokens."""
 
+    minimum_frames: int
     compute: Compute
 
 
 class Run(Strict):
-    """One training: a test fold, the group whose encoder may be used, and a seed."""
+    """One training: the parts on either side of a fold, whose encoder may be used, and a seed."""
 
     fold: str
+    train: list[str]
+    validation: list[str]
+    test: list[str]
     group: str
     seed: int
+
+
+class Goal(Strict):
+    """What a task asks for; ``frame_s`` is the length of a time patch of a frame-wise task."""
+
+    kind: Literal["multi-class", "multi-label", "frame-wise", "transcript"]
+    loss: str
+    metrics: list[str]
+    decoding: Decoding | None
+    frame_s: float | None
+
+
+class Training(Strict):
+    """How clips are drawn in training, and which state of the model is tested."""
+
+    sampling: Sampling
+    selection: Selection
+    test_batch_size: int
 
 
 class ProbeSettings(Strict):
     """A probe on one task, for every run of one job."""
 
-    task: Task
+    goal: Goal
     probe: Probe
+    training: Training
     runs: list[Run]
+    minimum_frames: int
+    hearing: Hearing | None
     compute: Compute
 
 
 class FinetuneSettings(Strict):
     """Fine-tuning on one task, for every run of one job."""
 
-    task: Task
+    goal: Goal
     finetuning: Finetuning
+    training: Training
     runs: list[Run]
+    minimum_frames: int
+    hearing: Hearing | None
     compute: Compute
 
 
 class BaselineSettings(Strict):
     """Logistic regression on log-mel statistics."""
 
-    task: Task
+    goal: Goal
     baseline: Baseline
-    folds: list[str]
+    runs: list[Run]
 
 
 class FigureSettings(Strict):
     """Which runs go into which figure: methods by prototypes, and by model and block."""
 
     figures: Figures
-    sweep: dict[str, int]
-    blocks: dict[str, list[str]]
+    sweep: dict[str, dict[str, int]]
+    blocks: dict[str, dict[str, list[str]]]
+    frontends: dict[str, str]
 
 
 class AuditSettings(Strict):
@@ -128,137 +191,260 @@ class AuditSettings(Strict):
 class TableSettings(Strict):
     """Rows, columns and statistics of the main table."""
 
-    models: dict[str, bool]
+    models: list[str]
+    pretrained: list[str]
     methods: list[str]
-    tasks: dict[str, Task]
-    folds: list[str]
+    tasks: list[str]
+    metrics: dict[str, list[str]]
+    folds: dict[str, list[str]]
     seeds: dict[str, list[int]]
     statistics: Statistics
 
 
-Selection = Mapping[str, str]
+Selected = Mapping[str, str]
 
 
-def _runs(params: Params, stage: str, part: str) -> list[Run]:
-    seeds = params.seeds.probe if stage == "probe" else params.seeds.finetune
+def runs_of(params: Params, stage: str, task: str, part: str) -> list[Run]:
+    """Return the runs that belong to a part of a cell.
+
+    Raises
+    ------
+    BatError
+        If no fold or seed belongs to it.
+    """
+    seeds = {"probe": params.seeds.probe, FINETUNE: params.seeds.finetune}.get(stage, [0])
     runs = [
-        Run(fold=fold, group=params.group_of(fold), seed=seed)
-        for fold in params.folds
+        Run(
+            fold=fold.name,
+            train=fold.train,
+            validation=fold.validation,
+            test=fold.test,
+            group=params.group_of(task, fold),
+            seed=seed,
+        )
+        for fold in params.folds(task)
         for seed in seeds
     ]
-    chosen = [run for run in runs if part in part_names(run)]
+    chosen = [run for run in runs if part in part_names(run.fold, run.seed)]
     if not chosen:
-        raise BatError(f"{stage}: no fold or seed belongs to part {part!r}")
+        raise BatError(f"{stage}: no fold or seed of {task} belongs to part {part!r}")
     return chosen
 
 
-def part_names(run: Run) -> dict[str, str]:
+def part_names(fold: str, seed: int) -> dict[str, str]:
     """Names of the parts that a run belongs to, with the grain that each stands for."""
-    return {"all": "cell", run.fold: "fold", f"{run.fold}.seed-{run.seed}": "run"}
+    return {"all": "cell", fold: "fold", f"{fold}.seed-{seed}": "run"}
 
 
-def _download(params: Params, _: Selection) -> DownloadSettings:
-    return DownloadSettings(source=params.source)
+def _download(params: Params, selection: Selected) -> DownloadSettings:
+    source = _known(params.datasets, selection["dataset"], "data set").source
+    if isinstance(source, FolderSource):
+        raise BatError(f"{selection['dataset']}: a folder is not downloaded; see bat inventory")
+    return DownloadSettings(source=source)
 
 
-def _prepare(params: Params, _: Selection) -> PrepareSettings:
+def _inventory(params: Params, selection: Selected) -> InventorySettings:
+    source = _known(params.datasets, selection["dataset"], "data set").source
+    if not isinstance(source, FolderSource):
+        raise BatError(f"{selection['dataset']}: expected a source of kind folder")
+    return InventorySettings(source=source)
+
+
+def _resample(params: Params, selection: Selected) -> ResampleSettings:
+    dataset = _known(params.datasets, selection["dataset"], "data set")
+    source = dataset.source
+    return ResampleSettings(
+        folder=source.path if isinstance(source, FolderSource) else None,
+        inner=getattr(source, "inner", None),
+        inner_sha256=getattr(source, "inner_sha256", None),
+        **dataset.model_dump(exclude={"source"}),
+    )
+
+
+def _prepare(params: Params, selection: Selected) -> PrepareSettings:
+    task = _known(params.tasks, selection["task"], "task")
+    folds = params.folds(selection["task"]) if selection["task"] in params.labelled else []
+    needed = [part for fold in folds for part in (*fold.train, *fold.validation, *fold.test)]
     return PrepareSettings(
-        inner=params.source.inner,
-        inner_sha256=params.source.inner_sha256,
-        data=params.data,
-        tasks={name: getattr(task, "mixing", None) for name, task in params.tasks.items()},
-        folds=params.folds,
+        clips=task.clips, parts=sorted(set(needed or getattr(task, "parts", [])))
     )
 
 
-def _resample(params: Params, _: Selection) -> ResampleSettings:
-    return ResampleSettings(inner=params.source.inner, rate_hz=params.data.rate_hz)
-
-
-def _frontend(params: Params, selection: Selection) -> FrontendSettings:
+def _frontend(params: Params, selection: Selected) -> FrontendSettings:
+    task = _known(params.tasks, selection["task"], "task")
     return FrontendSettings(
-        rate_hz=params.data.rate_hz,
-        frontend=_known(params.frontends, selection["frontend"], "front end"),
+        rate_hz=params.datasets[task.dataset].rate_hz,
+        samples=task.input.samples,
+        frontend=params.frontend_of(selection["frontend"], selection["task"]),
     )
 
 
-def _pretrain(params: Params, selection: Selection) -> PretrainSettings:
+def _convert(params: Params, selection: Selected) -> ConvertSettings:
     model = _known(params.models, selection["model"], "model")
-    frontend = params.frontends[model.frontend]
+    if model.weights is None:
+        raise BatError(f"{selection['model']}: has no published weights to convert")
+    return ConvertSettings(encoder=model.encoder, weights=model.weights)
+
+
+def _pretrain(params: Params, selection: Selected) -> PretrainSettings:
+    model = _known(params.models, selection["model"], "model")
+    clips = params.pretraining_clips
+    frontend = params.frontend_of(model.frontend, clips)
     return PretrainSettings(
         encoder=model.encoder,
-        standardise=frontend.standardise,
+        adapter_sha256=_adapter_sha256(model.encoder),
+        standardise=frontend.statistics == "pretraining",
         # the legacy front ends divide by two deviations (Audio-MAE and its successors)
         deviations=2.0 if frontend.kind == "legacy" else 1.0,
         pretraining=model.pretraining,
         group=_known(params.groups, selection["group"], "group"),
+        minimum_frames=params.tasks[clips].input.minimum_frames,
+        hearing=_hearing(params, selection["model"], clips),
         seed=params.seeds.pretrain,
         compute=params.compute,
     )
 
 
-def _embed(params: Params, _: Selection) -> EmbedSettings:
-    return EmbedSettings(compute=params.compute)
+def _adapter_sha256(encoder: Encoder) -> str | None:
+    """Hash the user's own file: as code of the job it decides whether the job runs again."""
+    if not isinstance(encoder, Adapter):
+        return None
+    path = Path(encoder.factory.rpartition(":")[0])
+    if not path.is_file():
+        raise BatError(f"{path}: the encoder's file is not there")
+    return sha256_of_file(path)
 
 
-def _probe(params: Params, selection: Selection) -> ProbeSettings:
-    return ProbeSettings(
-        task=_known(params.tasks, selection["task"], "task"),
-        probe=resolve(params, selection["method"]),
-        runs=_runs(params, "probe", selection["part"]),
-        compute=params.compute,
+def _hearing(params: Params, model: str, task: str) -> Hearing | None:
+    settings = params.tasks[task]
+    if settings.input.cached:
+        return None
+    return Hearing(
+        frontend=params.frontend_of(params.models[model].frontend, task),
+        rate_hz=params.datasets[settings.dataset].rate_hz,
+        samples=settings.input.samples,
+        padding=settings.input.padding,
+        transforms=getattr(settings, "transforms", Transforms()),
     )
 
 
-def _finetune(params: Params, selection: Selection) -> FinetuneSettings:
-    return FinetuneSettings(
-        task=_known(params.tasks, selection["task"], "task"),
-        finetuning=params.finetuning,
-        runs=_runs(params, "finetune", selection["part"]),
-        compute=params.compute,
+def _embed(params: Params, selection: Selected) -> EmbedSettings:
+    task = _known(params.tasks, selection["task"], "task")
+    return EmbedSettings(minimum_frames=task.input.minimum_frames, compute=params.compute)
+
+
+def goal_of(params: Params, task: str, model: str | None = None) -> Goal:
+    """Return what a task asks of a model (frame-wise tasks need to know which)."""
+    settings: LabelledTask = _known(params.labelled, task, "task")
+    frame_wise = isinstance(settings, FrameWiseTask)
+    return Goal(
+        kind=settings.kind,
+        loss=settings.loss,
+        metrics=[*settings.metrics],
+        decoding=getattr(settings, "decoding", None),
+        frame_s=_frame_s(params, task, model) if model and frame_wise else None,
     )
 
 
-def _baseline(params: Params, selection: Selection) -> BaselineSettings:
+def _frame_s(params: Params, task: str, model: str) -> float:
+    """Length of a time patch: 16 frames of 10 ms in the paper."""
+    rate_hz = params.datasets[params.tasks[task].dataset].rate_hz
+    hop = getattr(params.frontend_of(params.models[model].frontend, task), "hop", rate_hz // 100)
+    return float(getattr(params.models[model].encoder, "patch_size", 16) * hop / rate_hz)
+
+
+def _training(task: LabelledTask) -> Training:
+    return Training(
+        sampling=task.sampling, selection=task.selection, test_batch_size=task.test_batch_size
+    )
+
+
+def _common(params: Params, stage: str, selection: Selected) -> dict[str, Any]:
+    """Return the settings that probing and fine-tuning share."""
+    task, model = selection["task"], selection["model"]
+    settings = _known(params.labelled, task, "task")
+    _known(params.models, model, "model")
+    return {
+        "goal": goal_of(params, task, model),
+        "training": _training(settings),
+        "runs": runs_of(params, stage, task, selection["part"]),
+        "minimum_frames": settings.input.minimum_frames,
+        "hearing": _hearing(params, model, task),
+        "compute": params.compute,
+    }
+
+
+def _probe(params: Params, selection: Selected) -> ProbeSettings:
+    common = _common(params, "probe", selection)
+    return ProbeSettings(probe=params.probe_of(selection["task"], selection["method"]), **common)
+
+
+def _finetune(params: Params, selection: Selected) -> FinetuneSettings:
+    common = _common(params, FINETUNE, selection)
+    return FinetuneSettings(finetuning=params.finetuning_of(selection["task"]), **common)
+
+
+def _baseline(params: Params, selection: Selected) -> BaselineSettings:
+    baseline, task = params.baseline, selection["task"]
+    if baseline is None:
+        raise BatError("baseline: the parameters have none")
     return BaselineSettings(
-        task=_known(params.tasks, selection["task"], "task"),
-        baseline=params.baseline,
-        folds=params.folds,
+        goal=goal_of(params, task),
+        baseline=baseline,
+        runs=runs_of(params, "baseline", task, "all"),
     )
 
 
-def _figure(params: Params, _: Selection) -> FigureSettings:
+def _figure(params: Params, _: Selected) -> FigureSettings:
+    figures = params.figures
     return FigureSettings(
-        figures=params.figures,
-        sweep=sweep_methods(params),
-        blocks={model: block_methods(params, model) for model in params.models},
+        figures=figures,
+        sweep={task: sweep_methods(params, task) for task in _of(figures.sweep, "tasks")},
+        blocks={
+            task: {
+                model: block_methods(params, task, model) for model in _of(figures.blocks, "models")
+            }
+            for task in _of(figures.blocks, "tasks")
+        },
+        frontends={
+            model: params.models[model].frontend for model in _of(figures.attention, "models")
+        },
     )
 
 
-def _audit(params: Params, _: Selection) -> AuditSettings:
+def _of(figure: Strict | None, key: str) -> list[str]:
+    return getattr(figure, key) if figure is not None else []
+
+
+def _audit(params: Params, _: Selected) -> AuditSettings:
     return AuditSettings(groups=params.groups)
 
 
-def _table(params: Params, _: Selection) -> TableSettings:
+def _table(params: Params, _: Selected) -> TableSettings:
     return TableSettings(
-        models={name: model.pretraining is not None for name, model in params.models.items()},
-        methods=list(params.probes),
-        tasks=params.tasks,
-        folds=params.folds,
-        seeds={"probe": params.seeds.probe, "finetune": params.seeds.finetune},
+        # lists, whose order moves the digest as it moves the table's rows and columns
+        models=list(params.models),
+        pretrained=[name for name, m in params.models.items() if m.pretraining or m.weights],
+        methods=[*params.probes, FINETUNE],
+        tasks=list(params.labelled),
+        metrics={name: [*task.metrics] for name, task in params.labelled.items()},
+        folds={task: [fold.name for fold in params.folds(task)] for task in params.labelled},
+        seeds={"probe": params.seeds.probe, FINETUNE: params.seeds.finetune},
         statistics=params.statistics,
     )
 
 
-_SETTINGS: dict[str, Callable[[Params, Selection], Strict]] = {
+_SETTINGS: dict[str, Callable[[Params, Selected], Strict]] = {
     "download": _download,
-    "prepare": _prepare,
+    "inventory": _inventory,
     "resample": _resample,
+    "prepare": _prepare,
     "frontend": _frontend,
+    "convert": _convert,
     "pretrain": _pretrain,
     "embed": _embed,
     "probe": _probe,
-    "finetune": _finetune,
+    FINETUNE: _finetune,
     "baseline": _baseline,
     "figure": _figure,
     "audit": _audit,
@@ -267,7 +453,7 @@ _SETTINGS: dict[str, Callable[[Params, Selection], Strict]] = {
 STAGES = tuple(_SETTINGS)
 
 
-def settings_for(params: Params, stage: str, selection: Selection) -> Any:
+def settings_for(params: Params, stage: str, selection: Selected) -> Any:
     """Return the settings of one job.
 
     Parameters

@@ -1,15 +1,20 @@
-"""What the workflow asks of the parameters: which jobs there are, and when one must run again."""
+"""What the workflow asks of the parameters: its jobs, what they read, and when they run again."""
 
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from bat.params import Params, load
+from bat.errors import BatError
+from bat.params import FINETUNE, Params, load
+from bat.params.data import FolderSource
 from bat.provenance.fingerprint import code_of
 from bat.provenance.hashing import digest
-from bat.settings import Run, part_names, settings_for
-from bat.variants import block_methods, resolve, sweep_methods
+from bat.settings import part_names, settings_for
+from bat.variants import block_methods, sweep_methods
+
+# What a probe reads: cached tokens, or the live encoder on cached spectrograms or on waveforms.
+Reading = Literal["tokens", "spectrograms", "waveforms"]
 
 
 class Plan:
@@ -24,6 +29,8 @@ class Plan:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.params: Params = load(path)
+
+    # When a job runs again
 
     def wanted(self, stage: str, **selection: str) -> str:
         """Digest of the settings and the code of one job: if it changes, the job runs again."""
@@ -43,56 +50,242 @@ class Plan:
     def code(self, stage: str, selection: Mapping[str, str]) -> dict[str, str]:
         """Hash the modules that one job runs.
 
-        Probes are loaded by name, so that a probe's own module is a root beside the stage's.
-        The head that is fine-tuned with an encoder is a linear probe.
+        Probes, and what they read, are loaded by name, so that their modules are roots beside the
+        stage's. The head that is fine-tuned with an encoder is a linear probe.
         """
         roots = [f"bat.stages.{stage}"]
         if stage == "probe":
-            roots.append(f"bat.probes.{resolve(self.params, selection['method']).kind}")
-        if stage == "finetune":
+            kind = self.params.probe_of(selection["task"], selection["method"]).kind
+            reading = self.reading(selection["task"], selection["method"])
+            roots += [f"bat.probes.{kind}"]
+            roots += [f"bat.stages.reading.{'cached' if reading == 'tokens' else 'live'}"]
+        if stage == FINETUNE:
             roots.append("bat.probes.lp")
         return code_of(roots)
 
-    @cached_property
-    def frontends(self) -> list[str]:
-        """Front ends that a model, the baseline or a figure needs."""
-        used = {model.frontend for model in self.params.models.values()}
-        return sorted(used | {self.params.baseline.frontend})
+    # Data
 
-    def parts(self, stage: str) -> list[str]:
+    @cached_property
+    def archives(self) -> list[str]:
+        """Data sets that come as one file."""
+        return [name for name in self.params.datasets if name not in self.folders]
+
+    @cached_property
+    def folders(self) -> list[str]:
+        """Data sets that lie in a folder."""
+        datasets = self.params.datasets.items()
+        return [name for name, dataset in datasets if isinstance(dataset.source, FolderSource)]
+
+    def dataset(self, task: str) -> str:
+        """Name of a task's data set."""
+        return self.params.tasks[task].dataset
+
+    def cached(self, task: str) -> bool:
+        """Whether spectrograms and tokens of a task are computed once."""
+        return self.params.tasks[task].input.cached
+
+    @cached_property
+    def spectrograms(self) -> list[tuple[str, str]]:
+        """Return (front end, task) of every shard of spectrograms that something reads."""
+        params, clips = self.params, self.params.pretraining_clips
+        used = [(model.frontend, clips) for model in params.models.values()]
+        for name, task, *_ in (*self.every_probe, *self.finetuned):
+            used.append((params.models[name].frontend, task))
+        if params.baseline is not None:
+            used += [(params.baseline.frontend, task) for task in params.baseline.tasks]
+        if params.figures.frontends is not None:
+            used += [(frontend, params.figures.frontends.task) for frontend in params.frontends]
+        if (attention := params.figures.attention) is not None:
+            used += [(params.models[m].frontend, attention.task) for m in attention.models]
+        return sorted({(frontend, task) for frontend, task in used if self.cached(task)})
+
+    # Models
+
+    @cached_property
+    def published(self) -> list[str]:
+        """Models whose encoders are converted from published weights."""
+        return [name for name, model in self.params.models.items() if model.weights is not None]
+
+    @cached_property
+    def trained(self) -> list[str]:
+        """Models whose encoders are pretrained, or stay as initialised."""
+        return [name for name in self.params.models if name not in self.published]
+
+    @cached_property
+    def encoders(self) -> list[tuple[str, str]]:
+        """Return (model, group) of every encoder that something needs."""
+        needed = {
+            (model, group)
+            for stage, cells in (("probe", self.every_probe), (FINETUNE, self.finetuned))
+            for model, task, *_ in cells
+            for part in self.parts(stage, task)
+            for group in self.groups_of(task, part)
+        }
+        if (attention := self.params.figures.attention) is not None:
+            needed |= {(model, self.first_group) for model in attention.models}
+        return sorted(needed)
+
+    @property
+    def first_group(self) -> str:
+        """Name of the first pretraining group."""
+        return next(iter(self.params.groups))
+
+    # Cells of the table
+
+    def reading(self, task: str, method: str) -> Reading:
+        """Say what a probe reads; queries inside the encoder need the live one."""
+        if not self.cached(task):
+            return "waveforms"
+        live = self.params.probe_of(task, method).kind == "vqt"
+        return "spectrograms" if live else "tokens"
+
+    def parts(self, stage: str, task: str) -> list[str]:
         """Names of the parts that a cell's work is split into."""
         grain = getattr(self.params.grain, stage)
         seeds = getattr(self.params.seeds, stage)
         parts = [
             part
-            for fold in self.params.folds
+            for fold in self.params.folds(task)
             for seed in seeds
-            for part, of in part_names(Run(fold=fold, group="", seed=seed)).items()
+            for part, of in part_names(fold.name, seed).items()
             if of == grain
         ]
         return list(dict.fromkeys(parts))
 
-    def groups_of(self, part: str) -> list[str]:
-        """Pretraining groups whose encoders a part of a cell needs."""
-        folds = self.params.folds if part == "all" else [part.partition(".seed-")[0]]
-        return list(dict.fromkeys(self.params.group_of(fold) for fold in folds))
+    def groups_of(self, task: str, part: str) -> list[str]:
+        """Pretraining groups whose encoders a part of a cell needs.
 
+        Raises
+        ------
+        BatError
+            If no fold belongs to the part.
+        """
+        name = part.partition(".seed-")[0]
+        folds = [fold for fold in self.params.folds(task) if part == "all" or fold.name == name]
+        if not folds:
+            raise BatError(f"no fold of {task} belongs to part {part!r}")
+        return list(dict.fromkeys(self.params.group_of(task, fold) for fold in folds))
+
+    @cached_property
     def table_probes(self) -> list[tuple[str, str, str]]:
         """Return (model, task, method) of every probe cell of the main table."""
         return [
             (model, task, method)
             for model in self.params.models
-            for task in self.params.tasks
-            for method in self.params.probes
+            for task in self.params.tasks_of(model)
+            for method in self.params.methods_of(model, task)
+            if method != FINETUNE
         ]
 
+    @cached_property
     def figure_probes(self) -> list[tuple[str, str, str]]:
         """Return (model, task, method) of every probe that the figures show."""
         sweep, blocks = self.params.figures.sweep, self.params.figures.blocks
-        cells = [(sweep.model, sweep.task, method) for method in sweep_methods(self.params)]
-        for model in self.params.models:
-            cells += [
-                (model, blocks.task, method)
-                for method in [blocks.gated_probe, *block_methods(self.params, model)]
-            ]
+        cells: list[tuple[str, str, str]] = []
+        if sweep is not None:
+            for task in sweep.tasks:
+                of_count = sweep_methods(self.params, task)
+                cells += [(sweep.model, task, method) for method in of_count]
+        if blocks is not None:
+            for task in blocks.tasks:
+                for model in blocks.models:
+                    methods = [blocks.gated_probe, *block_methods(self.params, task, model)]
+                    cells += [(model, task, method) for method in methods]
         return list(dict.fromkeys(cells))
+
+    @cached_property
+    def every_probe(self) -> list[tuple[str, str, str]]:
+        """Return (model, task, method) of every probe of table and figures."""
+        return list(dict.fromkeys([*self.table_probes, *self.figure_probes]))
+
+    @cached_property
+    def finetuned(self) -> list[tuple[str, str]]:
+        """Return (model, task) of every fine-tuned cell of the main table."""
+        return [
+            (model, task)
+            for model in self.params.models
+            for task in self.params.tasks_of(model)
+            if FINETUNE in self.params.methods_of(model, task)
+        ]
+
+    @property
+    def baselines(self) -> list[str]:
+        """Tasks of the log-mel baseline."""
+        return self.params.baseline.tasks if self.params.baseline is not None else []
+
+    @cached_property
+    def tokens(self) -> list[tuple[str, str, str]]:
+        """Return (model, group, task) of every shard of tokens that a probe reads."""
+        return sorted(
+            {
+                (model, group, task)
+                for model, task, method in self.every_probe
+                if self.reading(task, method) == "tokens"
+                for part in self.parts("probe", task)
+                for group in self.groups_of(task, part)
+            }
+        )
+
+    # Files that gather many jobs: the rules wait for them, and the stages read them. A command
+    # line could not hold the names of thousands.
+
+    def table_folders(self) -> list[str]:
+        """Folders of all results in the main table, in its order."""
+        return [
+            *self._probe_folders(self.table_probes),
+            *(
+                f"results/finetune/{model}/{task}/{part}"
+                for model, task in self.finetuned
+                for part in self.parts(FINETUNE, task)
+            ),
+            *(f"results/baseline/{task}" for task in self.baselines),
+        ]
+
+    def table_files(self) -> dict[str, list[str]]:
+        """Files that the main table is made of, by role."""
+        folders = self.table_folders()
+        return {name: [f"{folder}/{file}" for folder in folders] for name, file in _RESULT.items()}
+
+    def figure_files(self) -> dict[str, list[str]]:
+        """Files that the figures are made of, by role."""
+        attention = self.params.figures.attention
+        curves = [
+            f"results/pretrain/{model}/{group}"
+            for model, group in self.encoders
+            if self.params.models[model].pretraining is not None
+        ]
+        curves += [folder for folder in self.table_folders() if folder.startswith("results/fine")]
+        drawn = {f.task for f in (self.params.figures.frontends, attention) if f is not None}
+        return {
+            "metrics": [f"{f}/metrics.json" for f in self._probe_folders(self.figure_probes)],
+            "curves": [f"{folder}/curves.parquet" for folder in curves],
+            "spectrograms": [
+                f"data/spectrograms/{frontend}/{task}/spectrograms.safetensors"
+                for frontend, task in self.spectrograms
+                if task in drawn
+            ],
+            "encoder": [
+                f"results/pretrain/{model}/{self.first_group}/encoder.safetensors"
+                for model in (attention.models if attention is not None else [])
+            ],
+        }
+
+    def figures(self) -> list[str]:
+        """Files that the figures stage writes."""
+        figures = self.params.figures
+        names = ["training.png"]
+        names += ["blocks.png", "blocks.csv"] if figures.blocks else []
+        names += ["prototypes.png", "prototypes.csv"] if figures.sweep else []
+        names += ["frontends.png"] if figures.frontends else []
+        names += ["attention.png", "attention.csv"] if figures.attention else []
+        return [f"results/figures/{name}" for name in names]
+
+    def _probe_folders(self, cells: list[tuple[str, str, str]]) -> list[str]:
+        return [
+            f"results/probe/{model}/{task}/{method}/{part}"
+            for model, task, method in cells
+            for part in self.parts("probe", task)
+        ]
+
+
+_RESULT = {"metrics": "metrics.json", "predictions": "predictions.parquet"}

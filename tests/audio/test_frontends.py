@@ -2,6 +2,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from safetensors.torch import load_file
 
 from bat.audio import frontends
@@ -33,10 +35,29 @@ def waveform():
     return torch.randn(3, 16_000, generator=torch.Generator().manual_seed(0)) * 0.1
 
 
-@pytest.mark.parametrize("case", ["frontend_speech_commands", "frontend_esc50"])
+def reference(case):
+    return pytest.param(
+        case,
+        marks=pytest.mark.skipif(
+            not (GOLDEN / f"{case}.safetensors").is_file(), reason=f"{case}: not in tests/golden"
+        ),
+    )
+
+
+# What the paper does around the front end: silence added before it, frames after it.
+CONTEXTS = {
+    "frontend_pretrain": {"samples": 0, "min_frames": 1024},
+    "frontend_audioset_downstream": {"samples": 163_680, "min_frames": 0},
+    "frontend_esc50": {"samples": 0, "min_frames": 0},
+    "frontend_speech_commands": {"samples": 16_000, "min_frames": 0},
+}
+
+
+@pytest.mark.parametrize("case", [reference(case) for case in CONTEXTS])
 def test_bat_front_end_agrees_with_the_published_method(case):
-    golden = load_file(GOLDEN / f"{case}.safetensors")
-    found = pad_frames(frontends.build("bat")(golden["waveform"]))
+    golden, context = load_file(GOLDEN / f"{case}.safetensors"), CONTEXTS[case]
+    waveform = pad_waveform(golden["waveform"], context["samples"])
+    found = pad_frames(frontends.build("bat")(waveform), min_frames=context["min_frames"])
     assert found.shape == golden["spectrogram"].shape
     assert (found - golden["spectrogram"]).abs().max() <= 1e-4
 
@@ -50,6 +71,25 @@ def test_legacy_front_ends_agree_with_the_published_method(name, tensor, statist
     found = frontends.build(name, **statistics)(golden["waveform"])
     assert found.shape == (1, 1, 998, 128)
     assert (found[0, 0] - golden[tensor]).abs().max() <= 1e-4
+    assert pad_frames(found, min_frames=1024).shape == (1, 1, 1024, 128)
+
+
+@pytest.mark.parametrize(
+    ("window", "subtract_mean", "scale", "tensor", "statistics"),
+    [
+        ("hanning", True, 1.0, "eat", AUDIOSET_EAT),
+        ("povey", False, 2.0**15, "beats", AUDIOSET_BEATS),
+    ],
+)
+def test_filter_banks_agree_before_they_are_standardised(
+    window, subtract_mean, scale, tensor, statistics
+):
+    golden = load_file(GOLDEN / "frontend_legacy.safetensors")
+    found = kaldi_filter_banks(
+        golden["waveform"], window=window, subtract_mean=subtract_mean, scale=scale
+    )
+    expected = golden[tensor] * 2 * statistics["std"] + statistics["mean"]
+    assert (found[0, 0] - expected).abs().max() <= 1e-4
 
 
 @pytest.mark.parametrize("frontend", [BATFrontend(), LegacyFrontend(**AUDIOSET_EAT)])
@@ -82,9 +122,50 @@ def test_silence_gives_zeros():
     assert torch.isfinite(LegacyFrontend(**AUDIOSET_EAT)(torch.zeros(1, 16_000))).all()
 
 
-def test_birds_at_32_khz_give_512_frames_for_5_s():
-    frontend = BATFrontend(rate_hz=32_000, n_fft=2048, hop=320, f_max_hz=16_000.0)
-    assert pad_frames(frontend(torch.randn(1, 5 * 32_000))).shape == (1, 1, 512, 128)
+def tone(rate_hz, duration_s, frequency_hz):
+    time_s = torch.arange(int(rate_hz * duration_s)) / rate_hz
+    return torch.sin(2 * torch.pi * frequency_hz * time_s).unsqueeze(0)
+
+
+@pytest.mark.parametrize("frequency_hz", [440.0, 3000.0, 7500.0])
+def test_birds_at_32_khz_have_the_same_frames_and_mel_filters(frequency_hz):
+    birds = BATFrontend(rate_hz=32_000, n_fft=2048, hop=320)(tone(32_000, 5, frequency_hz))
+    assert birds.shape == (1, 1, 501, 128)
+    assert pad_frames(birds).shape == (1, 1, 512, 128)
+    usual = BATFrontend()(tone(16_000, 5, frequency_hz))
+    assert torch.equal(birds[0, 0, 250].argmax(), usual[0, 0, 250].argmax())
+
+
+def test_the_highest_frequency_of_the_filters_decides_what_is_loudest():
+    both = tone(32_000, 1, 1000.0) + 3 * tone(32_000, 1, 12_000.0)
+    loudest = {
+        f_max_hz: int(
+            BATFrontend(rate_hz=32_000, n_fft=2048, hop=320, f_max_hz=f_max_hz)(both)[
+                0, 0, 50
+            ].argmax()
+        )
+        for f_max_hz in (8_000.0, 16_000.0)
+    }
+    # Mel bins of 1 kHz and of 12 kHz.
+    assert loudest[8_000.0] < 50 and loudest[16_000.0] > 100
+
+
+@given(samples=st.integers(513, 6000), patch=st.sampled_from([8, 16]))
+@settings(max_examples=30, deadline=None)
+def test_any_length_gives_the_frames_that_it_should(samples, patch):
+    waveform = torch.randn(2, samples)
+    spectrogram = BATFrontend()(waveform)
+    assert spectrogram.shape == (2, 1, 1 + samples // 160, 128)
+    banks = kaldi_filter_banks(waveform)
+    assert banks.shape == (2, 1, 1 + (samples - 400) // 160, 128)
+    assert pad_frames(banks, patch).shape[2] % patch == 0
+
+
+@pytest.mark.parametrize("window", ["hanning", "povey"])
+def test_filter_banks_see_no_further_than_their_window(waveform, window):
+    longer = kaldi_filter_banks(waveform, window=window, subtract_mean=False)
+    shorter = kaldi_filter_banks(waveform[:, :5000], window=window, subtract_mean=False)
+    torch.testing.assert_close(longer[:, :, : shorter.shape[2]], shorter, rtol=0, atol=1e-5)
 
 
 def test_frames_are_padded_to_whole_patches_with_zeros():
@@ -136,7 +217,22 @@ def test_a_wrong_front_end_is_refused_by_name(name, parameters, message):
 
 
 @pytest.mark.parametrize("frontend", [BATFrontend(), LegacyFrontend(**AUDIOSET_EAT)])
-@pytest.mark.parametrize("shape", [(16_000,), (2, 1, 16_000), (1, 100)])
-def test_a_waveform_of_the_wrong_shape_is_refused(frontend, shape):
-    with pytest.raises(BatError, match="expected"):
-        frontend(torch.zeros(shape))
+@pytest.mark.parametrize(
+    ("waveform", "message"),
+    [
+        (torch.zeros(16_000), r"waveform \[B, samples\], found torch.float32 of shape \[16000\]"),
+        (torch.zeros(2, 1, 16_000), r"found torch.float32 of shape \[2, 1, 16000\]"),
+        (torch.zeros(1, 16_000, dtype=torch.int16), "floating-point .*found torch.int16"),
+        (torch.zeros(1, 100), r"at least (513|400) samples, found 100"),
+    ],
+)
+def test_a_waveform_of_the_wrong_shape_or_type_is_refused(frontend, waveform, message):
+    with pytest.raises(BatError, match=message):
+        frontend(waveform)
+
+
+def test_padding_refuses_the_wrong_shape():
+    with pytest.raises(BatError, match=r"spectrogram \[B, 1, T, F\], found shape \[2, 40, 128\]"):
+        pad_frames(torch.zeros(2, 40, 128))
+    with pytest.raises(BatError, match=r"waveform \[B, samples\], found .* shape \[40\]"):
+        pad_waveform(torch.zeros(40), 50)

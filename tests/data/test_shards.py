@@ -1,13 +1,15 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from bat.data.shards import (
     PcmStore,
+    PcmWriter,
     read_spectrograms,
     read_tokens,
-    write_pcm,
     write_spectrograms,
     write_tokens,
 )
@@ -21,10 +23,17 @@ PCM = {
 CLIPS = ["clip-0", "clip-1", "会议"]
 
 
+def write_pcm(folder, recordings):
+    files = folder / "pcm.npy", folder / "pcm.parquet"
+    with PcmWriter(*files, rate_hz=16_000) as writer:
+        for recording_id, pcm in recordings:
+            writer.add(recording_id, pcm)
+    return files
+
+
 @pytest.fixture
 def pcm_files(tmp_path):
-    write_pcm(tmp_path / "pcm.npy", tmp_path / "pcm.parquet", PCM.items(), rate_hz=16_000)
-    return tmp_path / "pcm.npy", tmp_path / "pcm.parquet"
+    return write_pcm(tmp_path, PCM.items())
 
 
 @pytest.fixture
@@ -67,9 +76,47 @@ def test_an_unknown_recording_is_refused(pcm_files):
 
 
 def test_the_same_pcm_gives_the_same_bytes(pcm_files, tmp_path):
-    write_pcm(tmp_path / "2.npy", tmp_path / "2.parquet", PCM.items(), rate_hz=16_000)
-    assert (tmp_path / "2.npy").read_bytes() == pcm_files[0].read_bytes()
-    assert (tmp_path / "2.parquet").read_bytes() == pcm_files[1].read_bytes()
+    (tmp_path / "again").mkdir()
+    for one, other in zip(pcm_files, write_pcm(tmp_path / "again", PCM.items()), strict=True):
+        assert one.read_bytes() == other.read_bytes()
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.integers(0, 40), min_size=1, max_size=12), st.randoms(use_true_random=False))
+def test_the_samples_are_those_of_one_npy_file(tmp_path_factory, lengths, random):
+    folder = tmp_path_factory.mktemp("pcm")
+    waveforms = [
+        np.array([random.randint(-32768, 32767) for _ in range(length)], np.int16)
+        for length in lengths
+    ]
+    found, _ = write_pcm(folder, ((str(number), pcm) for number, pcm in enumerate(waveforms)))
+    np.save(folder / "expected.npy", np.concatenate(waveforms))
+    assert found.read_bytes() == (folder / "expected.npy").read_bytes()
+
+
+def test_a_view_of_samples_is_written_like_a_copy(tmp_path):
+    write_pcm(tmp_path, [("a", np.arange(20, dtype=np.int16)[::2])])
+    np.testing.assert_array_equal(np.load(tmp_path / "pcm.npy"), np.arange(0, 20, 2))
+
+
+def test_a_store_whose_writing_failed_is_refused(tmp_path):
+    with (
+        pytest.raises(ZeroDivisionError),
+        PcmWriter(tmp_path / "p", tmp_path / "i", rate_hz=16_000) as writer,
+    ):
+        writer.add("a", np.ones(5, np.int16))
+        raise ZeroDivisionError
+    with pytest.raises(BatError, match="expected a Parquet table"):
+        PcmStore(tmp_path / "p", tmp_path / "i")
+
+
+def test_a_store_that_is_overwritten_in_vain_is_refused(pcm_files):
+    with pytest.raises(ZeroDivisionError), PcmWriter(*pcm_files, rate_hz=16_000) as writer:
+        for recording_id, pcm in PCM.items():
+            writer.add(recording_id, pcm)
+        raise ZeroDivisionError
+    with pytest.raises(BatError, match=r"expected int16 \[1340\].*found int16 \[0\]"):
+        PcmStore(*pcm_files)
 
 
 @pytest.mark.parametrize("which", [0, 1])
@@ -100,12 +147,12 @@ def test_pickled_samples_are_refused(pcm_files):
         ([], "at least one recording"),
         ([("a", np.zeros(5, np.float32))], "expected int16"),
         ([("a", np.zeros((2, 5), np.int16))], "expected int16"),
-        ([("a", np.zeros(5, np.int16))] * 2, "PCM index"),
+        ([("a", np.zeros(5, np.int16))] * 2, "two recordings are called a"),
     ],
 )
 def test_wrong_pcm_is_not_written(tmp_path, recordings, message):
     with pytest.raises(BatError, match=message):
-        write_pcm(tmp_path / "p", tmp_path / "i", recordings, rate_hz=16_000)
+        write_pcm(tmp_path, recordings)
 
 
 # --- spectrograms and tokens ------------------------------------------------------------------
@@ -124,6 +171,27 @@ def test_tokens_come_back_as_they_were(tmp_path, tokens):
     assert shard.clip_ids == tuple(CLIPS)
     assert torch.equal(shard.cls, tokens["cls"])
     assert torch.equal(shard.patches, tokens["patches"])
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
+def test_either_precision_comes_back_in_its_own_type(tmp_path, spectrogram, tokens, dtype):
+    write_spectrograms(tmp_path / "s", CLIPS, spectrogram, dtype=dtype)
+    write_tokens(tmp_path / "t", CLIPS, **tokens, dtype=dtype)
+    assert torch.equal(read_spectrograms(tmp_path / "s").spectrogram, spectrogram.to(dtype))
+    assert read_tokens(tmp_path / "t").cls.dtype == dtype
+    assert read_tokens(tmp_path / "t").patches.dtype == dtype
+
+
+def test_other_types_of_number_are_not_written(tmp_path, spectrogram):
+    with pytest.raises(BatError, match="expected all of float16 or all of float32"):
+        write_spectrograms(tmp_path / "s", CLIPS, spectrogram, dtype=torch.float64)
+
+
+def test_tokens_of_two_types_are_refused(tmp_path, tokens):
+    mixed = {"cls": tokens["cls"].float(), "patches": tokens["patches"]}
+    save_file(mixed, tmp_path / "t", {"clip_ids": '["a", "b", "c"]'})
+    with pytest.raises(BatError, match="expected all of float16 or all of float32"):
+        read_tokens(tmp_path / "t")
 
 
 def test_the_same_content_gives_the_same_bytes(tmp_path, spectrogram, tokens):
@@ -167,7 +235,7 @@ def test_a_shard_of_another_kind_is_refused(tmp_path, spectrogram):
         (torch.zeros(2, 1, 32, 8), r"expected spectrogram as \['N', '1', 'T', 'F'\] with 3 clips"),
         (torch.zeros(3, 2, 32, 8), "found .3, 2, 32, 8."),
         (torch.zeros(3, 32, 8), "found .3, 32, 8."),
-        (torch.zeros(3, 1, 32, 8).half(), "as torch.float32"),
+        (torch.zeros(3, 1, 32, 8).double(), "expected all of float16 or all of float32"),
     ],
 )
 def test_a_foreign_file_of_the_wrong_shape_is_refused(tmp_path, tensor, message):

@@ -9,7 +9,8 @@ from bat.errors import BatError
 from bat.evaluation.display import markdown_table, print_table
 from bat.evaluation.expectations import Expectation, check_expectations
 
-MODELS = {"bat-mini": True, "eat-mini": True, "random-init": False}
+PRETRAINED = ["bat-mini", "eat-mini"]
+MODELS = [*PRETRAINED, "random-init"]
 METHODS = ["lp", "lcgp", "cgp"]
 COLUMNS = [("speaker", "accuracy"), ("speaker", "mAP"), ("mixture", "mAP"), ("mixture", "F1")]
 
@@ -31,8 +32,13 @@ def long_table(means=None, models=MODELS, methods=(*METHODS, "finetune")):
     )  # fmt: skip
 
 
-def expected_of(means=None, models=MODELS, methods=METHODS):
-    return check_expectations(long_table(means, models), models, methods)
+def expected_of(means=None, models=MODELS, methods=(*METHODS, "finetune"), pretrained=PRETRAINED):
+    return check_expectations(long_table(means, models, methods), models, pretrained)
+
+
+def markdown(long=None, expectations=(), confidence=0.95, columns=COLUMNS):
+    long = long_table() if long is None else long
+    return markdown_table(long, columns, list(expectations), confidence)
 
 
 def find(expectations, larger, smaller, task="speaker"):
@@ -77,9 +83,26 @@ def test_another_task_and_another_metric_do_not_count():
 
 
 def test_nothing_is_expected_where_there_is_nothing_to_compare():
-    assert expected_of(models={"random-init": False}) == []
-    without_cgp = expected_of(methods=["lp"])
+    assert expected_of(models=["random-init"], pretrained=[]) == []
+    without_cgp = expected_of(methods=["lp", "finetune"])
     assert {e.larger for e in without_cgp} == {"bat-mini, finetune", "eat-mini, finetune"}
+    assert {e.smaller for e in expected_of(models=PRETRAINED)} == {
+        f"{model}, {method}" for model in PRETRAINED for method in ("lp", "lcgp")
+    }
+
+
+def test_a_pretrained_model_that_is_not_measured_is_expected_nothing_of():
+    table = long_table(models=["bat-mini", "random-init"])
+    found = check_expectations(table, MODELS, PRETRAINED)
+    assert not any("eat-mini" in f"{one.larger} {one.smaller}" for one in found)
+    assert len(found) == 2 * 4
+
+
+def test_what_was_measured_on_one_task_only_is_compared_there_only():
+    gone = (pl.col("task") == "mixture") & (pl.col("method") == "lp")
+    found = check_expectations(long_table().filter(~gone), MODELS, PRETRAINED)
+    tasks = [one.task for one in found if one.smaller.endswith(", lp")]
+    assert tasks == ["speaker", "speaker"]
 
 
 # --- Markdown ---------------------------------------------------------------------------------
@@ -101,7 +124,7 @@ def rows(markdown):
 
 
 def test_markdown_has_a_row_per_model_and_method_and_a_column_per_metric():
-    table = rows(markdown_table(long_table(), [], 0.95))
+    table = rows(markdown())
     assert table[0] == ["model", "method", *(f"{task} {metric}" for task, metric in COLUMNS)]
     assert len(table) == 2 + len(MODELS) * 4
     assert all(len(row) == 6 for row in table)
@@ -110,13 +133,21 @@ def test_markdown_has_a_row_per_model_and_method_and_a_column_per_metric():
 
 def test_markdown_leaves_out_what_was_not_measured():
     long = long_table().filter(~((pl.col("model") == "eat-mini") & (pl.col("metric") == "F1")))
-    row = next(row for row in rows(markdown_table(long, [], 0.95)) if row[0] == "eat-mini")
+    row = next(row for row in rows(markdown(long)) if row[0] == "eat-mini")
     assert row[-1] == ""
     assert row[-2] != ""
 
 
+def test_the_columns_come_in_the_order_that_is_asked_for():
+    columns = [*COLUMNS[2:], *COLUMNS[:2]]
+    cell = ("bat-mini", "lp", "mixture", "mAP")
+    table = rows(markdown(long_table({cell: 75.0}), columns=columns))
+    assert table[0][2:] == [f"{task} {metric}" for task, metric in columns]
+    assert table[2][2].startswith("75.00 ")
+
+
 def test_markdown_counts_test_clips_and_names_the_interval():
-    text = markdown_table(long_table(), [], 0.9)
+    text = markdown(confidence=0.9)
     assert "90% bootstrap interval" in text
     assert "- speaker: 120 test clips in 5 folds" in text
     assert "- mixture: 120 test clips in 5 folds" in text
@@ -127,7 +158,7 @@ def test_markdown_counts_test_clips_and_names_the_interval():
 )
 def test_every_inequality_is_shown_and_every_failing_one_says_NO(means):  # noqa: N802
     expectations = [expectation(larger, smaller) for larger, smaller in means]
-    text = markdown_table(long_table(), expectations, 0.95)
+    text = markdown(expectations=expectations)
     shown = rows(text)[-len(means) :]
     for row, (larger, smaller) in zip(shown, means, strict=True):
         assert row == [
@@ -139,7 +170,7 @@ def test_every_inequality_is_shown_and_every_failing_one_says_NO(means):  # noqa
 
 
 def test_without_expectations_nothing_is_said_about_them():
-    assert "inequalities" not in markdown_table(long_table(), [], 0.95)
+    assert "inequalities" not in markdown()
 
 
 # --- the terminal -----------------------------------------------------------------------------

@@ -1,10 +1,13 @@
 """Means are over folds and seeds; intervals are over clips and hold what they promise."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from bat.evaluation.metrics import evaluate
-from bat.evaluation.statistics import Predictions, summarise
+from bat.data.entries import Event
+from bat.evaluation.metrics import METRICS, evaluate
+from bat.evaluation.statistics import Events, Predictions, Texts, summarise
 
 CLASSES = 4
 
@@ -25,6 +28,45 @@ def predictions(fold="a", seed=0, clips=60, share=0.7, generator=None):
     )
 
 
+def transcribed(fold="a", seed=0, clips=40, inserted=0):
+    """A run that gets about half of the words wrong, and adds ``inserted`` words to each clip."""
+    generator = np.random.default_rng([ord(fold[0]), seed, 1])
+    wrong = generator.random((clips, 6)) < 0.5
+    found = [" ".join(np.where(row, "no", "yes").tolist() + ["more"] * inserted) for row in wrong]
+    empty = np.zeros((clips, 0))
+    return Predictions(
+        fold=fold,
+        seed=seed,
+        clips=[f"{fold}-{index}" for index in range(clips)],
+        scores=empty,
+        present=empty > 0,
+        texts=Texts(reference=["yes yes yes yes yes yes"] * clips, found=found),
+    )
+
+
+def frame_wise(fold="a", seed=0, clips=20):
+    """A run over short clips, in each of which one of two events is found or not."""
+    generator = np.random.default_rng([ord(fold[0]), seed, 2])
+    present = generator.random((clips, 5, 2)) < 0.4
+    reference = [[Event(label="x", onset_s=float(i), offset_s=i + 1.0)] for i in range(clips)]
+    found = [events if generator.random() < 0.6 else [] for events in reference]
+    return Predictions(
+        fold=fold,
+        seed=seed,
+        clips=[f"{fold}-{index}" for index in range(clips)],
+        scores=0.5 * generator.random(present.shape) + 0.3 * present,
+        present=present,
+        events=Events(reference=reference, found=found),
+    )
+
+
+KINDS = {
+    "accuracy": predictions, "mAP": predictions, "F1": predictions,
+    "frame_mAP": frame_wise, "onset_F1": frame_wise,
+    "WER": transcribed, "CER": transcribed,
+}  # fmt: skip
+
+
 def summary(runs, metric="accuracy", resamples=200, confidence=0.95, seed=0):
     return summarise(runs, metric, resamples=resamples, confidence=confidence, seed=seed)
 
@@ -33,14 +75,15 @@ def runs_of(folds="abc", seeds=(0, 1), **options):
     return [predictions(fold, seed, **options) for fold in folds for seed in seeds]
 
 
-@pytest.mark.parametrize("metric", ["accuracy", "mAP", "F1"])
+@pytest.mark.parametrize("metric", METRICS)
 def test_the_mean_and_the_deviation_are_over_folds_and_seeds(metric):
-    runs = runs_of()
-    values = [evaluate(metric, run.scores, run.present) for run in runs]
+    runs = [KINDS[metric](fold, seed) for fold in "abc" for seed in (0, 1)]
+    values = [evaluate(metric, run) for run in runs]
     found = summary(runs, metric)
     assert found.mean == pytest.approx(np.mean(values))
     assert found.std == pytest.approx(np.std(values, ddof=1))
     assert (found.folds, found.seeds) == (3, 2)
+    assert 0 <= found.low < found.mean < found.high
 
 
 def test_clips_are_counted_once_and_not_per_seed():
@@ -133,6 +176,29 @@ def test_seeds_share_their_draws_so_that_more_seeds_do_not_feign_more_clips():
 def test_perfect_and_hopeless_runs_stay_between_0_and_1():
     assert summary(runs_of(share=1.0)).high == 1
     assert summary(runs_of(share=0.0)).low == 0
+
+
+def test_the_interval_of_an_error_rate_may_lie_above_1():
+    found = summary([transcribed(seed=seed, inserted=5) for seed in (0, 1)], "WER")
+    assert 1 < found.low < found.mean < found.high
+    assert found.mean == pytest.approx(0.5 + 5 / 6, abs=0.05)
+
+
+@pytest.mark.parametrize("metric", ["WER", "CER"])
+def test_the_interval_of_an_error_rate_does_not_go_below_0(metric):
+    once = transcribed(clips=5)
+    perfect = [*once.texts.reference[:-1], "no yes yes yes yes yes"]
+    run = replace(once, texts=Texts(reference=once.texts.reference, found=perfect))
+    found = summary([run], metric)
+    assert found.low == 0 < found.mean < found.high < 1
+
+
+def test_a_resample_in_which_there_is_nothing_to_find_is_left_out():
+    once = frame_wise(clips=4)
+    event = Event(label="x", onset_s=1.0, offset_s=2.0)
+    events = Events(reference=[[event], [], [], []], found=[[event], [], [], []])
+    found = summary([replace(once, events=events)], "onset_F1")
+    assert (found.low, found.mean, found.high) == (1, 1, 1)
 
 
 @pytest.mark.parametrize("accuracy", [0.5, 0.8])

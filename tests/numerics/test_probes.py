@@ -119,7 +119,7 @@ def test_the_gate_starts_uniform(name, start):
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("svm", {}, "expected one of lp, lcgp, cgp, protobin, head2toe, found svm"),
+        ("svm", {}, "expected one of lp, lcgp, cgp, protobin, head2toe, asr, found svm"),
         ("lp", {"prototypes": 3}, "probe lp: expected options among .*, found prototypes"),
         ("lp", {"pooling": "max"}, "expected cls or mean, found max"),
         ("cgp", {"frame_wise": True}, "frame-wise probe expected mean, found cls"),
@@ -134,3 +134,22 @@ def test_wrong_requests_are_refused(name, options, message):
 def test_tokens_that_do_not_belong_together_are_refused():
     with pytest.raises(BatError, match=r"found \[3, 2, 8\] and \[3, 4, 8, 5, 2\]"):
         Tokens(cls=torch.zeros(3, 2, 8), patches=torch.zeros(3, 4, 8, 5, 2))
+
+
+SHAPED_PROBES = ("lp", "lcgp", "cgp", "protobin", "head2toe", "asr")
+
+
+@pytest.mark.parametrize("name", SHAPED_PROBES)
+@pytest.mark.parametrize(("depth", "width"), [(0, 8), (2, 8), (4, 8), (3, 6)])
+def test_tokens_of_another_encoder_are_refused_with_both_shapes(name, depth, width):
+    probe = build(name, depth=3, width=8, classes=2)
+    tokens = Tokens(cls=torch.zeros(depth, 5, width), patches=torch.zeros(depth, 5, width, 4, 2))
+    expected = r"expected tokens cls \[3, B, 8\] and patches \[3, B, 8, T, F\]"
+    found = rf"found \[{depth}, 5, {width}\] and \[{depth}, 5, {width}, 4, 2\]"
+    with pytest.raises(BatError, match=f"{expected}, {found}"):
+        probe.features(tokens)
+
+
+def test_tokens_without_cls_are_refused_with_both_shapes():
+    with pytest.raises(BatError, match=r"found \[0, 4, 8\] and \[3, 4, 8, 5, 2\]"):
+        Tokens(cls=torch.zeros(0, 4, 8), patches=torch.zeros(3, 4, 8, 5, 2))

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from bat.cli import app
 from bat.settings import STAGES
-from params.conftest import REPOSITORY
+from params.conftest import REPOSITORY, default_content, write_yaml
 from provenance.conftest import make
 
 ROOT = typer.main.get_command(app)
@@ -27,6 +27,7 @@ def commands(group=ROOT, prefix=()):
 
 
 COMMANDS = dict(commands())
+DOWNLOAD = ["download", "--dataset", "meetings", "--out", "out"]
 
 
 def bat(folder, *arguments, **environment):
@@ -89,18 +90,22 @@ def test_the_example_in_the_help_is_a_valid_command(words):
     if example:
         program, *called = shlex.split(example)
         assert program == "bat"
+        ROOT.make_context("bat", list(called))  # raises where an option is unknown
+        called = called[called.index(words[0]) :]  # options of the program come first
         assert called[: len(words)] == list(words)
-        command.make_context("bat", called[len(words) :])  # raises where an option is unknown
+        command.make_context("bat", called[len(words) :])
 
 
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
         (["nope"], "No such command 'nope'"),
-        (["download"], "Missing option '--out'"),
-        (["download", "--out", "x", "--colour", "red"], "No such option: --colour"),
-        (["--threads", "0", "download", "--out", "x"], "Invalid value for '--threads'"),
-        (["--threads", "many", "download", "--out", "x"], "Invalid value for '--threads'"),
+        (["download"], "Missing option '--dataset'"),
+        (["download", "--dataset", "x"], "Missing option '--out'"),
+        (["probe", "--model", "x"], "Missing option '--task'"),
+        ([*DOWNLOAD, "--colour", "red"], "No such option: --colour"),
+        (["--threads", "0", *DOWNLOAD], "Invalid value for '--threads'"),
+        (["--threads", "many", *DOWNLOAD], "Invalid value for '--threads'"),
         (["audit", "nope"], "No such command 'nope'"),
         (["show"], "Missing argument"),
     ],
@@ -115,9 +120,42 @@ def test_a_wrong_call_is_told_what_is_wrong(arguments, expected):
 
 
 def test_an_input_that_nothing_made_is_named(folder):
-    done = bat(folder, "audit", "run", "--results", "nowhere/metrics.json", "--out", "out")
+    inputs = ["--source", "nowhere/archive", "--out", "out"]
+    done = bat(folder, "resample", "--dataset", "meetings", *inputs)
     assert "nowhere: has no recipe.json" in complaint(done)
     assert not (folder / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("command", "first"),
+    [
+        (["figure"], "results/probe/bat-mini/speaker/cgp@prototypes=8/all"),
+        (["audit", "run"], "results/probe/bat-mini/speaker/lp/all"),
+        (["table"], "results/probe/bat-mini/speaker/lp/all"),
+    ],
+)
+def test_a_stage_that_reads_every_result_names_the_first_that_is_not_there(folder, command, first):
+    found = complaint(bat(folder, *command, "--out", "out"))
+    assert found.startswith(f"{first}: has no recipe.json")
+    assert not (folder / "out").exists()
+
+
+def test_a_folder_is_not_downloaded(folder):
+    content = default_content()
+    content["datasets"]["meetings"]["source"] = {"kind": "folder", "path": "x", "licence": "MIT"}
+    write_yaml(folder / "params.yaml", content)
+    found = complaint(bat(folder, *DOWNLOAD))
+    assert found == "meetings: a folder is not downloaded; see bat inventory"
+
+
+def test_golden_vectors_that_are_not_there_are_no_success(folder):
+    assert "nowhere" in complaint(bat(folder, "conformance", "nowhere"))
+
+
+def test_the_sizes_of_the_papers_encoders_and_probes_are_printed(folder):
+    done = bat(folder, "sizes", "--classes", "527")
+    assert done.returncode == 0, done.stderr
+    assert "23,490,539" in done.stdout.replace("_", ",")
 
 
 def test_something_undefined_is_told_what_is_defined(folder):
@@ -127,19 +165,19 @@ def test_something_undefined_is_told_what_is_defined(folder):
 
 
 def test_a_missing_parameter_file_is_named(folder):
-    found = complaint(bat(folder, "--params", "absent.yaml", "download", "--out", "out"))
+    found = complaint(bat(folder, "--params", "absent.yaml", *DOWNLOAD))
     assert found == "absent.yaml: no such parameter file"
 
 
 def test_the_parameter_file_may_be_told_by_the_environment(folder):
-    found = complaint(bat(folder, "download", "--out", "out", BAT_PARAMS="other.yaml"))
+    found = complaint(bat(folder, *DOWNLOAD, BAT_PARAMS="other.yaml"))
     assert found == "other.yaml: no such parameter file"
 
 
 def test_a_wrong_parameter_stops_every_stage(folder):
     path = folder / "params.yaml"
     path.write_text(path.read_text("utf-8") + "\nsurprise: 1\n", encoding="utf-8")
-    found = complaint(bat(folder, "download", "--out", "out"))
+    found = complaint(bat(folder, *DOWNLOAD))
     assert found.startswith("params.yaml: surprise: unknown key (value 1); allowed: baseline, ")
 
 
@@ -151,7 +189,7 @@ def test_a_problem_stands_in_the_log_too(folder):
 
 
 def test_a_log_that_cannot_be_written_is_named(folder):
-    found = complaint(bat(folder, "--log", "params.yaml/x.log", "download", "--out", "out"))
+    found = complaint(bat(folder, "--log", "params.yaml/x.log", *DOWNLOAD))
     assert found.startswith("params.yaml")
 
 

@@ -64,10 +64,10 @@ def test_nothing_heavy_is_imported_for(tmp_path, statement):
 def test_what_the_package_offers_is_there_when_asked_for_and_nothing_else(tmp_path):
     script = (
         "import bat\n"
-        "assert set(bat.__all__) == {'frontend', 'load_encoder', 'probes'}\n"
+        "assert set(bat.__all__) == {'Tokens', 'frontend', 'load_encoder', 'probes'}\n"
         "assert not hasattr(bat, 'nonsense')\n"
         "print(sorted(bat.probes.PROBES))\n"
     )
     done = run(sys.executable, "-c", script, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == "['cgp', 'head2toe', 'lcgp', 'lp', 'protobin']"
+    assert done.stdout.strip() == "['asr', 'cgp', 'head2toe', 'lcgp', 'lp', 'protobin']"

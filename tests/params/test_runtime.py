@@ -12,7 +12,14 @@ import pytest
 
 from bat import progress
 from bat.progress import track
-from bat.runtime import DIE_WITH_PARENT, PARAMS_FILE, limit_threads, serve_stages, start_log
+from bat.runtime import (
+    DIE_WITH_PARENT,
+    PARAMS_FILE,
+    limit_threads,
+    serve_stages,
+    start_log,
+    threads,
+)
 from params.conftest import REPOSITORY
 
 IN_A_JOB = """
@@ -99,6 +106,12 @@ def test_numerical_libraries_get_the_threads_they_are_given(monkeypatch):
         assert os.environ[name] == "3"
     assert os.environ["OMP_WAIT_POLICY"] == "PASSIVE"
     assert os.environ["POLARS_MAX_THREADS"] == "3"
+    assert threads() == 3
+
+
+def test_a_process_that_was_given_no_number_of_threads_has_one(monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    assert threads() == 1
 
 
 def test_a_workflow_serves_this_interpreters_bat_and_its_parameters(monkeypatch, tmp_path):

@@ -16,12 +16,16 @@ def default_params() -> dict[str, Any]:
 
 
 def tiny_params() -> dict[str, Any]:
-    """All models, tasks and methods of the default experiment, on 120 clips for a few steps."""
+    """All models, tasks, methods and figures of the default experiment, for a few steps.
+
+    120 clips. Every method is there once, on one model and task; not in all combinations, for a
+    job spends most of its time on starting.
+    """
     params = default_params()
-    params["source"] = file_source(FIXTURE)
+    params["datasets"]["meetings"]["source"] = file_source(FIXTURE)
     for model in params["models"].values():
         model["encoder"] |= {"width": 32, "depth": 2, "heads": 2}
-        if model["pretraining"]:
+        if "pretraining" in model:
             model["pretraining"] |= _SHORT | {"views": 2, "log_every": 1}
             decoder = model["pretraining"]["decoder"]
             decoder |= {"depth": 1} | ({"width": 16} if decoder["kind"] == "vit" else {})
@@ -29,10 +33,14 @@ def tiny_params() -> dict[str, Any]:
         probe.update(_SHORT)
         if "prototypes" in probe:
             probe["prototypes"] = 4
+    params["tasks"]["mixture"]["methods"] = ["protobin", "finetune"]
+    params["models"]["eat-mini"] |= {"tasks": ["speaker"], "methods": ["cgp", "finetune"]}
+    params["models"]["random-init"] |= {"tasks": ["speaker"], "methods": ["lp"]}
     params["finetuning"] |= _SHORT
     params["seeds"] |= {"probe": [0, 1], "finetune": [0]}
     params["statistics"]["bootstrap_resamples"] = 20
     params["figures"]["sweep"]["prototypes"] = [2, 4]
+    params["figures"]["blocks"]["models"] = ["bat-mini"]
     return params
 
 
@@ -41,8 +49,10 @@ def tinier_params() -> dict[str, Any]:
     params = tiny_params()
     params["models"] = {"bat-mini": params["models"]["bat-mini"]}
     params["tasks"] = {"speaker": params["tasks"]["speaker"]}
-    params["probes"] = {name: params["probes"][name] for name in ("lp", "cgp")}
+    params["tasks"]["speaker"]["methods"] = ["lp", "cgp", "finetune"]
+    params["baseline"]["tasks"] = ["speaker"]
     params["figures"]["sweep"]["prototypes"] = [2]
+    params["figures"]["attention"]["models"] = ["bat-mini"]
     return params
 
 

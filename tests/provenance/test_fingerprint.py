@@ -103,6 +103,9 @@ def test_a_stage_contains_the_parameters_and_its_records_but_no_other_stage(stag
     assert {
         "bat",
         "bat.params",
+        "bat.params.data",
+        "bat.params.experiment",
+        "bat.params.explain",
         "bat.settings",
         "bat.provenance.job",
         "bat.provenance.recipe",
@@ -112,15 +115,34 @@ def test_a_stage_contains_the_parameters_and_its_records_but_no_other_stage(stag
     assert not code & {"bat.cli", "bat.workflow", "bat.__main__"}
 
 
-def test_a_probe_counts_only_where_it_is_the_root():
-    probes = {f"bat.probes.{kind}" for kind in ("lp", "lcgp", "cgp", "protobin", "head2toe")}
-    assert not probes & set(code_of(["bat.stages.probe"]))
-    for probe in sorted(probes):
-        assert probes & set(code_of(["bat.stages.probe", probe])) == {probe}
+PROBES = {
+    f"bat.probes.{kind}" for kind in ("lp", "lcgp", "cgp", "protobin", "head2toe", "asr", "vqt")
+}
+CACHED = ["bat.stages.probe", "bat.stages.reading.cached"]
+LIVE = ["bat.stages.probe", "bat.stages.reading.live"]
+
+
+@pytest.mark.parametrize("probe", sorted(PROBES))
+def test_a_probe_counts_only_where_it_is_the_root(probe):
+    assert not PROBES & set(code_of(CACHED))
+    assert PROBES & set(code_of([*CACHED, probe])) == {probe}
+    # queries are put into the live encoder by whoever reads it
+    assert PROBES & set(code_of([*LIVE, probe])) == {"bat.probes.vqt", probe}
+
+
+def test_a_way_of_reading_counts_only_where_it_is_the_root():
+    assert not set(code_of(["bat.stages.probe"])) & {*CACHED[1:], *LIVE[1:]}
+    cached, live = set(code_of(CACHED)), set(code_of(LIVE))
+    assert CACHED[1] not in live
+    assert LIVE[1] not in cached
+    for module in ("bat.models.encoder", "bat.audio.frontends", "bat.audio.augmentation"):
+        assert module in live
+        assert module not in cached
 
 
 def test_pretraining_and_probing_do_not_know_each_other():
-    assert not any(name.startswith("bat.pretraining") for name in code_of(["bat.stages.probe"]))
+    for roots in (CACHED, LIVE, ["bat.stages.finetune"]):
+        assert not any(name.startswith("bat.pretraining") for name in code_of(roots))
     assert not any(name.startswith("bat.probes") for name in code_of(["bat.stages.pretrain"]))
 
 
@@ -137,18 +159,41 @@ def test_the_package_imports_in_no_way_that_the_fingerprint_cannot_see():
                     builtin = isinstance(node, ast.Name) or name in ("import_module", "run_module")
                     if builtin:
                         by_name.add(path.relative_to(SOURCE).as_posix())
-    assert by_name == {"__init__.py", "cli.py", "probes/__init__.py"}
+    assert by_name == {
+        "__init__.py", "cli.py", "compat.py", "probes/__init__.py", "stages/probe.py"
+    }  # fmt: skip
     # what is built by name there: probes in stage probe, the linear head in stage finetune
+    stages = SOURCE / "stages"
     builders = {
-        path.stem
-        for path in (SOURCE / "stages").glob("*.py")
+        path.relative_to(stages).as_posix()
+        for path in stages.rglob("*.py")
         if "from bat.probes import build" in path.read_text("utf-8")
     }
-    assert builders == {"probe", "finetune"}
+    assert builders == {"reading/heads.py", "finetune.py"}
+    readers = {
+        stage for stage in STAGES if "bat.stages.reading" in code_of([f"bat.stages.{stage}"])
+    }
+    assert readers == {"probe"}
     # and no stage goes through the package's own lazy names
-    for path in (SOURCE / "stages").glob("*.py"):
+    for path in stages.rglob("*.py"):
         imports = [n for n in ast.walk(ast.parse(path.read_bytes())) if isinstance(n, ast.Import)]
         assert "bat" not in {alias.name for node in imports for alias in node.names}, path
+
+
+def imported_by(path):
+    """First names of everything that a module imports."""
+    nodes = list(ast.walk(ast.parse(path.read_bytes())))
+    names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    names += [n.module for n in nodes if isinstance(n, ast.ImportFrom) and n.module]
+    return {name.partition(".")[0] for name in names}
+
+
+def test_what_makes_timm_and_torchaudio_importable_counts_wherever_they_are_imported():
+    """The package loads it by name, where the fingerprint cannot see it."""
+    for path in sorted(SOURCE.rglob("*.py")):
+        if imported_by(path) & {"timm", "torchaudio"}:
+            module = "bat." + path.relative_to(SOURCE).with_suffix("").as_posix().replace("/", ".")
+            assert "bat.compat" in code_of([module]), path
 
 
 def test_asking_what_is_wanted_imports_nothing_heavy(tmp_path):

@@ -135,6 +135,14 @@ def test_paths_come_back_by_role_and_makers_by_path(here, source):
         assert running.maker(source) == read_recipe(source.parent)
 
 
+def test_a_job_knows_which_roles_it_was_given_files_of(here, source):
+    with job(here / "out", [source]) as running:
+        assert running.has("given")
+        assert not running.has("absent")
+    with job(here / "out", []) as running:
+        assert not running.has("given")
+
+
 def test_a_rerun_replaces_the_old_outputs(here):
     make(here / "out", OUTPUTS)
     make(here / "out", {"a.bin": b"new", "d.bin": b"more"})
@@ -144,10 +152,14 @@ def test_a_rerun_replaces_the_old_outputs(here):
 
 
 def test_outputs_can_be_read_by_others_as_the_umask_allows(here):
-    make(here / "out", OUTPUTS)
+    with job(here / "out") as running:
+        for name, content in OUTPUTS.items():
+            running.output(name).write_bytes(content)
+        # as safetensors makes its files
+        running.output("a.bin").chmod(0o600)
     plain = here / "plain"
     plain.touch()
-    for name in OUTPUTS:
+    for name in (*OUTPUTS, RECIPE, RUN_LOG):
         mode = stat.S_IMODE((here / "out" / name).stat().st_mode)
         assert mode == stat.S_IMODE(plain.stat().st_mode)
 

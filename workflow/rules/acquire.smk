@@ -1,55 +1,82 @@
-# From the source archive to recordings at one rate: download, prepare, resample.
+# From a data set's source to recordings at one rate, and to the clips of each task.
 
 
 rule download:
     output:
-        archive="data/source/archive",
-        recipe="data/source/recipe.json",
+        archive="data/source/{dataset}/archive",
+        recipe="data/source/{dataset}/recipe.json",
     log:
-        "logs/download.log",
+        "logs/download/{dataset}.log",
     benchmark:
-        "benchmarks/jobs/download.tsv"
+        "benchmarks/jobs/download/{dataset}.tsv"
+    wildcard_constraints:
+        dataset=one_of(PLAN.archives),
     params:
-        wanted=PLAN.wanted("download"),
-    shell:
-        "exec bat --threads {threads} --log {log:q} download --out data/source"
-
-
-rule prepare:
-    input:
-        archive=rules.download.output.archive,
-        recipe=rules.download.output.recipe,
-    output:
-        ledger="data/manifest/ledger.parquet",
-        manifests=expand("data/manifest/{task}.parquet", task=PARAMS.tasks),
-        recipe="data/manifest/recipe.json",
-    log:
-        "logs/prepare.log",
-    benchmark:
-        "benchmarks/jobs/prepare.tsv"
-    params:
-        wanted=PLAN.wanted("prepare"),
+        wanted=lambda wildcards: PLAN.wanted("download", **wildcards),
+        out=lambda wildcards, output: Path(output.recipe).parent,
     shell:
         "exec bat --threads {threads} --log {log:q}"
-        " prepare --archive {input.archive:q} --out data/manifest"
+        " download --dataset {wildcards.dataset} --out {params.out:q}"
+
+
+# A folder's files are its own; the inventory pins what they were.
+rule inventory:
+    output:
+        inventory="data/source/{dataset}/inventory.parquet",
+        recipe="data/source/{dataset}/recipe.json",
+    log:
+        "logs/inventory/{dataset}.log",
+    benchmark:
+        "benchmarks/jobs/inventory/{dataset}.tsv"
+    wildcard_constraints:
+        dataset=one_of(PLAN.folders),
+    params:
+        wanted=lambda wildcards: PLAN.wanted("inventory", **wildcards),
+        out=lambda wildcards, output: Path(output.recipe).parent,
+    shell:
+        "exec bat --threads {threads} --log {log:q}"
+        " inventory --dataset {wildcards.dataset} --out {params.out:q}"
 
 
 rule resample:
     input:
-        archive=rules.download.output.archive,
-        ledger=rules.prepare.output.ledger,
-        recipes=[rules.download.output.recipe, rules.prepare.output.recipe],
+        source=source,
+        recipe="data/source/{dataset}/recipe.json",
     output:
-        pcm="data/pcm/pcm.npy",
-        index="data/pcm/index.parquet",
-        recipe="data/pcm/recipe.json",
+        ledger="data/pcm/{dataset}/ledger.parquet",
+        pcm="data/pcm/{dataset}/pcm.npy",
+        index="data/pcm/{dataset}/index.parquet",
+        recipe="data/pcm/{dataset}/recipe.json",
     log:
-        "logs/resample.log",
+        "logs/resample/{dataset}.log",
     benchmark:
-        "benchmarks/jobs/resample.tsv"
+        "benchmarks/jobs/resample/{dataset}.tsv"
     params:
-        wanted=PLAN.wanted("resample"),
+        wanted=lambda wildcards: PLAN.wanted("resample", **wildcards),
+        out=lambda wildcards, output: Path(output.recipe).parent,
     shell:
         "exec bat --threads {threads} --log {log:q}"
-        " resample --archive {input.archive:q} --ledger {input.ledger:q}"
-        " --out data/pcm"
+        " resample --dataset {wildcards.dataset} --source {input.source:q}"
+        " --out {params.out:q}"
+
+
+rule prepare:
+    input:
+        ledger=lambda wildcards: f"data/pcm/{PLAN.dataset(wildcards.task)}/ledger.parquet",
+        pcm=pcm,
+        recipe=lambda wildcards: f"data/pcm/{PLAN.dataset(wildcards.task)}/recipe.json",
+    output:
+        manifest="data/manifest/{task}/manifest.parquet",
+        recipe="data/manifest/{task}/recipe.json",
+    log:
+        "logs/prepare/{task}.log",
+    benchmark:
+        "benchmarks/jobs/prepare/{task}.tsv"
+    params:
+        wanted=lambda wildcards: PLAN.wanted("prepare", **wildcards),
+        pcm=lambda wildcards, input: options("pcm", input.pcm),
+        out=lambda wildcards, output: Path(output.recipe).parent,
+    shell:
+        "exec bat --threads {threads} --log {log:q}"
+        " prepare --task {wildcards.task} --ledger {input.ledger:q} {params.pcm:q}"
+        " --out {params.out:q}"

@@ -1,59 +1,88 @@
 # Where files of the workflow lie, for rules whose inputs depend on the parameters.
 
 
+def one_of(names):
+    """A wildcard pattern that some names match, and nothing else does."""
+    return "|".join(re.escape(name) for name in names) or "(?!)"
+
+
+def source(wildcards):
+    """The archive of a data set, or the inventory of its folder."""
+    name = "archive" if wildcards.dataset in PLAN.archives else "inventory.parquet"
+    return f"data/source/{wildcards.dataset}/{name}"
+
+
+def pcm(wildcards):
+    """The stored recordings of a task's data set, and their index."""
+    folder = f"data/pcm/{PLAN.dataset(wildcards.task)}"
+    return [f"{folder}/pcm.npy", f"{folder}/index.parquet"]
+
+
 def spectrograms(model, task):
     """Shard of the front end that a model hears through."""
     frontend = PARAMS.models[model].frontend
     return f"data/spectrograms/{frontend}/{task}/spectrograms.safetensors"
 
 
+def heard(wildcards):
+    """What the live encoder of a model hears of a task: cached spectrograms, or PCM."""
+    if PLAN.cached(wildcards.task):
+        return [spectrograms(wildcards.model, wildcards.task)]
+    return pcm(wildcards)
+
+
+def heard_in_pretraining(wildcards):
+    """What an encoder hears in pretraining."""
+    task = PARAMS.pretraining_clips
+    if PLAN.cached(task):
+        return [spectrograms(wildcards.model, task)]
+    folder = f"data/pcm/{PLAN.dataset(task)}"
+    return [f"{folder}/pcm.npy", f"{folder}/index.parquet"]
+
+
 def tokens(wildcards):
     """Token shards of the groups whose encoders a part may use."""
     return expand(
-        rules.embed.output.tokens,
+        "data/tokens/{model}/{group}/{task}/tokens.safetensors",
         model=wildcards.model,
         task=wildcards.task,
-        group=PLAN.groups_of(wildcards.part),
+        group=PLAN.groups_of(wildcards.task, wildcards.part),
     )
 
 
 def encoders(wildcards):
     """Checkpoints of the groups whose encoders a part may use."""
     return expand(
-        rules.pretrain.output.encoder,
+        "results/pretrain/{model}/{group}/encoder.safetensors",
         model=wildcards.model,
-        group=PLAN.groups_of(wildcards.part),
+        group=PLAN.groups_of(wildcards.task, wildcards.part),
     )
+
+
+def read_by_probe(wildcards):
+    """What a probe reads: cached tokens, or encoders and what these hear."""
+    if PLAN.reading(wildcards.task, wildcards.method) == "tokens":
+        return tokens(wildcards)
+    return [*encoders(wildcards), *heard(wildcards)]
 
 
 def recipes(files):
     """The recipes beside some files."""
-    return [Path(file).with_name("recipe.json") for file in files]
-
-
-def of_probes(output, cells):
-    """An output of every part of some probe cells."""
-    return [
-        str(output).format(model=model, task=task, method=method, part=part)
-        for model, task, method in cells
-        for part in PLAN.parts("probe")
-    ]
-
-
-def of_table(name):
-    """An output of every part of every cell of the main table, baseline and fine-tuning included."""
-    return [
-        *of_probes(getattr(rules.probe.output, name), PLAN.table_probes()),
-        *expand(
-            getattr(rules.finetune.output, name),
-            model=PARAMS.models,
-            task=PARAMS.tasks,
-            part=PLAN.parts("finetune"),
-        ),
-        *expand(getattr(rules.baseline.output, name), task=PARAMS.tasks),
-    ]
+    return sorted({str(Path(file).with_name("recipe.json")) for file in files})
 
 
 def options(name, files):
     """Repeat an option for every file."""
     return [f"--{name}={file}" for file in files]
+
+
+def inputs(files):
+    """An option for every file, named after what the file is."""
+    names = {
+        "tokens.safetensors": "tokens",
+        "encoder.safetensors": "encoder",
+        "spectrograms.safetensors": "spectrograms",
+        "pcm.npy": "pcm",
+        "index.parquet": "pcm",
+    }
+    return [f"--{names[Path(file).name]}={file}" for file in files]

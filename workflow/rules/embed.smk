@@ -3,10 +3,10 @@
 
 rule embed:
     input:
-        encoder=rules.pretrain.output.encoder,
+        encoder="results/pretrain/{model}/{group}/encoder.safetensors",
         spectrograms=lambda wildcards: spectrograms(wildcards.model, wildcards.task),
         recipes=lambda wildcards: [
-            rules.pretrain.output.recipe.format(**wildcards),
+            f"results/pretrain/{wildcards.model}/{wildcards.group}/recipe.json",
             *recipes([spectrograms(wildcards.model, wildcards.task)]),
         ],
     output:
@@ -17,9 +17,7 @@ rule embed:
     benchmark:
         "benchmarks/jobs/embed/{model}/{group}/{task}.tsv"
     params:
-        wanted=lambda wildcards: PLAN.wanted(
-            "embed", model=wildcards.model, group=wildcards.group, task=wildcards.task
-        ),
+        wanted=lambda wildcards: PLAN.wanted("embed", **wildcards),
         out=lambda wildcards, output: Path(output.recipe).parent,
     shell:
         "exec bat --threads {threads} --log {log:q}"

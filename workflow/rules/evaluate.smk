@@ -1,15 +1,13 @@
-# Probes on cached tokens, fine-tuning from checkpoints, and the log-mel baseline.
+# Probes on frozen encoders, fine-tuning from checkpoints, and the log-mel baseline.
 # A part is a whole cell, one fold of it, or one fold and seed: see grain in the parameters.
 
 
 rule probe:
     input:
-        manifest="data/manifest/{task}.parquet",
-        tokens=tokens,
-        recipes=lambda wildcards: [
-            rules.prepare.output.recipe,
-            *recipes(tokens(wildcards)),
-        ],
+        manifest=rules.prepare.output.manifest,
+        read=read_by_probe,
+        recipes=lambda wildcards: recipes(read_by_probe(wildcards)),
+        manifest_recipe=rules.prepare.output.recipe,
     output:
         metrics="results/probe/{model}/{task}/{method}/{part}/metrics.json",
         predictions="results/probe/{model}/{task}/{method}/{part}/predictions.parquet",
@@ -21,25 +19,22 @@ rule probe:
         "benchmarks/jobs/probe/{model}/{task}/{method}/{part}.tsv"
     params:
         wanted=lambda wildcards: PLAN.wanted("probe", **wildcards),
-        tokens=lambda wildcards, input: [f"--tokens={file}" for file in input.tokens],
+        read=lambda wildcards, input: inputs(input.read),
         out=lambda wildcards, output: Path(output.recipe).parent,
     shell:
         "exec bat --threads {threads} --log {log:q}"
         " probe --model {wildcards.model} --task {wildcards.task}"
         " --method {wildcards.method} --part {wildcards.part}"
-        " --manifest {input.manifest:q} {params.tokens:q} --out {params.out:q}"
+        " --manifest {input.manifest:q} {params.read:q} --out {params.out:q}"
 
 
 rule finetune:
     input:
-        manifest="data/manifest/{task}.parquet",
+        manifest=rules.prepare.output.manifest,
         encoders=encoders,
-        spectrograms=lambda wildcards: spectrograms(wildcards.model, wildcards.task),
-        recipes=lambda wildcards: [
-            rules.prepare.output.recipe,
-            *recipes(encoders(wildcards)),
-            *recipes([spectrograms(wildcards.model, wildcards.task)]),
-        ],
+        heard=heard,
+        recipes=lambda wildcards: recipes([*encoders(wildcards), *heard(wildcards)]),
+        manifest_recipe=rules.prepare.output.recipe,
     output:
         metrics="results/finetune/{model}/{task}/{part}/metrics.json",
         predictions="results/finetune/{model}/{task}/{part}/predictions.parquet",
@@ -52,25 +47,21 @@ rule finetune:
     priority: 5
     params:
         wanted=lambda wildcards: PLAN.wanted("finetune", **wildcards),
-        encoders=lambda wildcards, input: [
-            f"--encoder={file}" for file in input.encoders
-        ],
+        read=lambda wildcards, input: inputs([*input.encoders, *input.heard]),
         out=lambda wildcards, output: Path(output.recipe).parent,
     shell:
         "exec bat --threads {threads} --log {log:q}"
         " finetune --model {wildcards.model} --task {wildcards.task}"
-        " --part {wildcards.part} --manifest {input.manifest:q} {params.encoders:q}"
-        " --spectrograms {input.spectrograms:q} --out {params.out:q}"
+        " --part {wildcards.part} --manifest {input.manifest:q} {params.read:q}"
+        " --out {params.out:q}"
 
 
 rule baseline:
     input:
-        manifest="data/manifest/{task}.parquet",
-        spectrograms=f"data/spectrograms/{PARAMS.baseline.frontend}/{{task}}/spectrograms.safetensors",
-        recipes=[
-            rules.prepare.output.recipe,
-            f"data/spectrograms/{PARAMS.baseline.frontend}/{{task}}/recipe.json",
-        ],
+        manifest=rules.prepare.output.manifest,
+        spectrograms=lambda wildcards: f"data/spectrograms/{PARAMS.baseline.frontend}/{wildcards.task}/spectrograms.safetensors",
+        recipes=lambda wildcards: f"data/spectrograms/{PARAMS.baseline.frontend}/{wildcards.task}/recipe.json",
+        manifest_recipe=rules.prepare.output.recipe,
     output:
         metrics="results/baseline/{task}/metrics.json",
         predictions="results/baseline/{task}/predictions.parquet",
@@ -80,7 +71,7 @@ rule baseline:
     benchmark:
         "benchmarks/jobs/baseline/{task}.tsv"
     params:
-        wanted=lambda wildcards: PLAN.wanted("baseline", task=wildcards.task),
+        wanted=lambda wildcards: PLAN.wanted("baseline", **wildcards),
         out=lambda wildcards, output: Path(output.recipe).parent,
     shell:
         "exec bat --threads {threads} --log {log:q}"

@@ -3,9 +3,10 @@
 
 rule frontend:
     input:
-        manifest="data/manifest/{task}.parquet",
-        pcm=[rules.resample.output.pcm, rules.resample.output.index],
-        recipes=[rules.prepare.output.recipe, rules.resample.output.recipe],
+        manifest=rules.prepare.output.manifest,
+        pcm=pcm,
+        recipes=lambda wildcards: recipes(pcm(wildcards)),
+        manifest_recipe=rules.prepare.output.recipe,
     output:
         spectrograms="data/spectrograms/{frontend}/{task}/spectrograms.safetensors",
         recipe="data/spectrograms/{frontend}/{task}/recipe.json",
@@ -14,12 +15,10 @@ rule frontend:
     benchmark:
         "benchmarks/jobs/frontend/{frontend}/{task}.tsv"
     params:
-        wanted=lambda wildcards: PLAN.wanted(
-            "frontend", frontend=wildcards.frontend, task=wildcards.task
-        ),
+        wanted=lambda wildcards: PLAN.wanted("frontend", **wildcards),
+        pcm=lambda wildcards, input: options("pcm", input.pcm),
         out=lambda wildcards, output: Path(output.recipe).parent,
     shell:
         "exec bat --threads {threads} --log {log:q}"
         " frontend --frontend {wildcards.frontend} --task {wildcards.task}"
-        " --manifest {input.manifest:q} --pcm {input.pcm[0]:q} --pcm {input.pcm[1]:q}"
-        " --out {params.out:q}"
+        " --manifest {input.manifest:q} {params.pcm:q} --out {params.out:q}"

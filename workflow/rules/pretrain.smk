@@ -1,15 +1,13 @@
-# Self-supervised pretraining: one encoder per model and group of meetings.
+# Encoders: self-supervised pretraining, one per model and group, or converted published weights.
 
 
 rule pretrain:
     input:
-        manifest=f"data/manifest/{PARAMS.pretraining_clips}.parquet",
-        spectrograms=lambda wildcards: spectrograms(
-            wildcards.model, PARAMS.pretraining_clips
-        ),
+        manifest=f"data/manifest/{PARAMS.pretraining_clips}/manifest.parquet",
+        heard=heard_in_pretraining,
         recipes=lambda wildcards: [
-            rules.prepare.output.recipe,
-            *recipes([spectrograms(wildcards.model, PARAMS.pretraining_clips)]),
+            f"data/manifest/{PARAMS.pretraining_clips}/recipe.json",
+            *recipes(heard_in_pretraining(wildcards)),
         ],
     output:
         encoder="results/pretrain/{model}/{group}/encoder.safetensors",
@@ -20,15 +18,36 @@ rule pretrain:
         "logs/pretrain/{model}/{group}.log",
     benchmark:
         "benchmarks/jobs/pretrain/{model}/{group}.tsv"
+    wildcard_constraints:
+        model=one_of(PLAN.trained),
     # The longest jobs first: they are the critical path.
     priority: 10
     params:
-        wanted=lambda wildcards: PLAN.wanted(
-            "pretrain", model=wildcards.model, group=wildcards.group
-        ),
+        wanted=lambda wildcards: PLAN.wanted("pretrain", **wildcards),
+        heard=lambda wildcards, input: inputs(input.heard),
         out=lambda wildcards, output: Path(output.recipe).parent,
     shell:
         "exec bat --threads {threads} --log {log:q}"
         " pretrain --model {wildcards.model} --group {wildcards.group}"
-        " --manifest {input.manifest:q} --spectrograms {input.spectrograms:q}"
+        " --manifest {input.manifest:q} {params.heard:q} --out {params.out:q}"
+
+
+rule convert:
+    output:
+        encoder="results/pretrain/{model}/{group}/encoder.safetensors",
+        curves="results/pretrain/{model}/{group}/curves.parquet",
+        clips="results/pretrain/{model}/{group}/clips.json",
+        recipe="results/pretrain/{model}/{group}/recipe.json",
+    log:
+        "logs/convert/{model}/{group}.log",
+    benchmark:
+        "benchmarks/jobs/convert/{model}/{group}.tsv"
+    wildcard_constraints:
+        model=one_of(PLAN.published),
+    params:
+        wanted=lambda wildcards: PLAN.wanted("convert", **wildcards),
+        out=lambda wildcards, output: Path(output.recipe).parent,
+    shell:
+        "exec bat --threads {threads} --log {log:q}"
+        " convert --model {wildcards.model} --group {wildcards.group}"
         " --out {params.out:q}"

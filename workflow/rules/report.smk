@@ -1,48 +1,18 @@
 # Figures, the audit of everything behind them, and last the main table.
 # The table waits for the audit: a number is printed only after its whole chain was verified.
+# These stages read what the plan names; a command line could not hold thousands of files.
 
 
-FIGURE_METRICS = of_probes(rules.probe.output.metrics, PLAN.figure_probes())
-TABLE_METRICS = of_table("metrics")
-CURVES = [
-    *expand(
-        rules.pretrain.output.curves,
-        model=[name for name, model in PARAMS.models.items() if model.pretraining],
-        group=PARAMS.groups,
-    ),
-    *expand(
-        rules.finetune.output.curves,
-        model=PARAMS.models,
-        task=PARAMS.tasks,
-        part=PLAN.parts("finetune"),
-    ),
-]
-FRONTEND_SHARDS = expand(
-    rules.frontend.output.spectrograms,
-    frontend=PLAN.frontends,
-    task=PARAMS.figures.frontends.task,
-)
-FIGURES = expand(
-    "results/figures/{figure}",
-    figure=[
-        "blocks.png",
-        "blocks.csv",
-        "frontends.png",
-        "prototypes.png",
-        "prototypes.csv",
-        "training.png",
-    ],
-)
+FIGURE_FILES = [file for files in PLAN.figure_files().values() for file in files]
+TABLE_FILES = [file for files in PLAN.table_files().values() for file in files]
 
 
 rule figure:
     input:
-        metrics=FIGURE_METRICS,
-        curves=CURVES,
-        spectrograms=FRONTEND_SHARDS,
-        recipes=recipes([*FIGURE_METRICS, *CURVES, *FRONTEND_SHARDS]),
+        results=FIGURE_FILES,
+        recipes=recipes(FIGURE_FILES),
     output:
-        figures=FIGURES,
+        figures=PLAN.figures(),
         recipe="results/figures/recipe.json",
     log:
         "logs/figure.log",
@@ -50,20 +20,14 @@ rule figure:
         "benchmarks/jobs/figure.tsv"
     params:
         wanted=PLAN.wanted("figure"),
-        inputs=lambda wildcards, input: [
-            *options("metrics", input.metrics),
-            *options("curves", input.curves),
-            *options("spectrograms", input.spectrograms),
-        ],
     shell:
-        "exec bat --threads {threads} --log {log:q}"
-        " figure {params.inputs:q} --out results/figures"
+        "exec bat --threads {threads} --log {log:q} figure --out results/figures"
 
 
 rule audit:
     input:
-        results=[*TABLE_METRICS, *FIGURES],
-        recipes=recipes([*TABLE_METRICS, "results/figures/recipe.json"]),
+        results=[*TABLE_FILES, *rules.figure.output.figures],
+        recipes=recipes([*TABLE_FILES, rules.figure.output.recipe]),
     output:
         verified="results/audit/verified.json",
         recipe="results/audit/recipe.json",
@@ -73,18 +37,15 @@ rule audit:
         "benchmarks/jobs/audit.tsv"
     params:
         wanted=PLAN.wanted("audit"),
-        inputs=lambda wildcards, input: options("results", input.results),
     shell:
-        "exec bat --threads {threads} --log {log:q}"
-        " audit run {params.inputs:q} --out results/audit"
+        "exec bat --threads {threads} --log {log:q} audit run --out results/audit"
 
 
 rule table:
     input:
-        metrics=TABLE_METRICS,
-        predictions=of_table("predictions"),
+        results=TABLE_FILES,
         audit=rules.audit.output.verified,
-        recipes=recipes([*TABLE_METRICS, rules.audit.output.verified]),
+        recipes=recipes([*TABLE_FILES, rules.audit.output.verified]),
     output:
         main="results/tables/main.csv",
         long="results/tables/main_long.csv",
@@ -97,58 +58,66 @@ rule table:
         "benchmarks/jobs/table.tsv"
     params:
         wanted=PLAN.wanted("table"),
-        inputs=lambda wildcards, input: [
-            *options("metrics", input.metrics),
-            *options("predictions", input.predictions),
-        ],
     shell:
-        "exec bat --threads {threads} --log {log:q}"
-        " table {params.inputs:q} --audit {input.audit:q} --out results/tables"
+        "exec bat --threads {threads} --log {log:q} table --out results/tables"
 
 
 # One target per stage, for people and for the stages of dvc.yaml.
 
 
+rule all_sources:
+    input:
+        expand("data/source/{dataset}/recipe.json", dataset=PARAMS.datasets),
+
+
+rule all_recordings:
+    input:
+        expand(rules.resample.output.ledger, dataset=PARAMS.datasets),
+
+
+rule all_manifests:
+    input:
+        expand(rules.prepare.output.manifest, task=PARAMS.tasks),
+
+
 rule all_spectrograms:
     input:
-        expand(
-            rules.frontend.output.spectrograms,
-            frontend=PLAN.frontends,
-            task=PARAMS.tasks,
-        ),
+        [
+            rules.frontend.output.spectrograms.format(frontend=frontend, task=task)
+            for frontend, task in PLAN.spectrograms
+        ],
 
 
 rule all_encoders:
     input:
-        expand(rules.pretrain.output.encoder, model=PARAMS.models, group=PARAMS.groups),
+        [
+            rules.pretrain.output.encoder.format(model=model, group=group)
+            for model, group in PLAN.encoders
+        ],
 
 
 rule all_tokens:
     input:
-        expand(
-            rules.embed.output.tokens,
-            model=PARAMS.models,
-            group=PARAMS.groups,
-            task=PARAMS.tasks,
-        ),
+        [
+            rules.embed.output.tokens.format(model=model, group=group, task=task)
+            for model, group, task in PLAN.tokens
+        ],
 
 
 rule all_probes:
     input:
-        of_probes(rules.probe.output.metrics, PLAN.table_probes()),
-        FIGURE_METRICS,
+        [
+            file
+            for file in [*TABLE_FILES, *FIGURE_FILES]
+            if file.startswith("results/probe/")
+        ],
 
 
 rule all_finetuned:
     input:
-        expand(
-            rules.finetune.output.metrics,
-            model=PARAMS.models,
-            task=PARAMS.tasks,
-            part=PLAN.parts("finetune"),
-        ),
+        [file for file in TABLE_FILES if file.startswith("results/finetune/")],
 
 
 rule all_baselines:
     input:
-        expand(rules.baseline.output.metrics, task=PARAMS.tasks),
+        [file for file in TABLE_FILES if file.startswith("results/baseline/")],

@@ -35,7 +35,8 @@ class BATFrontend(nn.Module):
     Parameters
     ----------
     rate_hz, n_fft, hop, mel_bins : int
-        Sample rate, window and hop in samples, and number of mel filters (F).
+        Sample rate, window and hop in samples, and number of mel filters (F). HSN, at 32 kHz,
+        takes a window of 2048 and a hop of 320: the same times and frequencies.
     f_min_hz, f_max_hz : float
         Range of the mel filters.
     top_db : float
@@ -73,7 +74,7 @@ class BATFrontend(nn.Module):
         Raises
         ------
         BatError
-            If the waveform is not [B, samples] or shorter than half a window.
+            If the waveform is not floating-point [B, samples] or not longer than half a window.
         """
         _check_waveform(waveform, self.min_samples)
         power = self.mel_power(waveform).transpose(1, 2)
@@ -121,7 +122,15 @@ class LegacyFrontend(nn.Module):
         self.scale = scale
 
     def forward(self, waveform: Tensor) -> Tensor:
-        """Map a waveform [B, samples] to a spectrogram [B, 1, T, F]."""
+        """Map a waveform [B, samples] to a spectrogram [B, 1, T, F].
+
+        T counts the 25-ms windows that fit, every 10 ms: 998 for 10 s.
+
+        Raises
+        ------
+        BatError
+            If the waveform is not floating-point [B, samples] or shorter than one window.
+        """
         banks = kaldi_filter_banks(
             waveform,
             rate_hz=self.rate_hz,
@@ -163,7 +172,7 @@ def kaldi_filter_banks(
     Raises
     ------
     BatError
-        If the waveform is not [B, samples] or shorter than one window.
+        If the waveform is not floating-point [B, samples] or shorter than one window.
     """
     _check_waveform(waveform, min_samples=rate_hz * 25 // 1000)
     if subtract_mean:
@@ -232,7 +241,17 @@ def pad_frames(spectrogram: Tensor, patch_size: int = 16, *, min_frames: int = 0
     -------
     Tensor, [B, 1, T', F]
         T' is the smallest multiple of `patch_size` that is at least T and `min_frames`.
+
+    Raises
+    ------
+    BatError
+        If the spectrogram is not [B, 1, T, F].
     """
+    if spectrogram.ndim != 4 or spectrogram.shape[1] != 1:
+        raise BatError(
+            f"frame padding: expected a spectrogram [B, 1, T, F], "
+            f"found shape {list(spectrogram.shape)}"
+        )
     frames = spectrogram.shape[2]
     wanted = -(-max(frames, min_frames) // patch_size) * patch_size
     return nn.functional.pad(spectrogram, (0, 0, 0, wanted - frames))
@@ -243,7 +262,13 @@ def pad_waveform(waveform: Tensor, samples: int) -> Tensor:
 
     Silence that is added here takes part in a front end's scaling: the paper's way for AudioSet
     downstream (163,680 samples) and Speech Commands (16,000).
+
+    Raises
+    ------
+    BatError
+        If the waveform is not [B, S].
     """
+    _check_waveform(waveform)
     return nn.functional.pad(waveform, (0, max(0, samples - waveform.shape[1])))
 
 
@@ -276,9 +301,12 @@ def build(name: str, **parameters: float | str | bool) -> nn.Module:
         raise BatError(f"front end {name!r}: {error}") from error
 
 
-def _check_waveform(waveform: Tensor, min_samples: int) -> None:
-    if waveform.ndim != 2:
-        raise BatError(f"front end: expected [B, samples], found shape {list(waveform.shape)}")
+def _check_waveform(waveform: Tensor, min_samples: int = 0) -> None:
+    if waveform.ndim != 2 or not waveform.is_floating_point():
+        raise BatError(
+            f"front end: expected a floating-point waveform [B, samples], "
+            f"found {waveform.dtype} of shape {list(waveform.shape)}"
+        )
     if waveform.shape[1] < min_samples:
         raise BatError(
             f"front end: expected at least {min_samples} samples, found {waveform.shape[1]}"

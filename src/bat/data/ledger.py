@@ -1,13 +1,15 @@
-"""The ledger: one row per source file, whatever became of it.
+"""The ledger: one row per entry of a data set's list, whatever became of it.
 
-No file is dropped or replaced in silence. A file that cannot be used stays in the ledger with a
+No entry is dropped or replaced in silence. A file that cannot be used stays in the ledger with a
 status and a reason.
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -22,22 +24,30 @@ from bat.audio.ffmpeg import (
     decode,
 )
 from bat.audio.pcm import pcm_sha256, root_mean_square, to_float32, to_int16
-from bat.data.sources import SourceFile
-from bat.data.tables import check_table
+from bat.data.entries import Entry
+from bat.data.shards import PcmWriter
+from bat.data.tables import EVENTS, make_table
 from bat.errors import BatError
 
 STATUSES = ("ok", "missing", "corrupt", "empty", "short", "silent", "excluded", "duplicate")
 # Signs of a bad download or a broken disk. Files that are short, excluded or duplicate are sound.
 BAD_STATUSES = ("missing", "corrupt", "empty", "silent")
+# Sound files that are of no use for training, but that a standard test set must keep.
+OPTIONAL_STATUSES = ("silent", "duplicate")
 
 # ffmpeg may be killed on a machine short of memory; that is no property of the file.
 _MAX_ATTEMPTS = 3
+# Files decoded or waiting per worker: enough that a long recording holds nobody up for long, and
+# few enough that their samples fit in memory.
+_LOOK_AHEAD = 4
 
 LEDGER_SCHEMA = pa.DataFrameSchema(
     {
         "recording_id": pa.Column(pl.String, unique=True),
-        "meeting": pa.Column(pl.String),
-        "speaker": pa.Column(pl.String),
+        "part": pa.Column(pl.String),
+        "labels": pa.Column(pl.List(pl.String)),  # of the whole recording, as the list has them
+        "events": pa.Column(EVENTS),
+        "transcript": pa.Column(pl.String, nullable=True),
         "bytes": pa.Column(pl.Int64, pa.Check.ge(0)),
         "sha256": pa.Column(pl.String, nullable=True),  # of the file; null where it is missing
         "status": pa.Column(pl.String, pa.Check.isin(STATUSES)),
@@ -61,67 +71,79 @@ LEDGER_SCHEMA = pa.DataFrameSchema(
     name="ledger",
 )
 
-
-@dataclass(frozen=True, kw_only=True)
-class Ledger:
-    """A ledger and the waveforms that were decoded for it.
-
-    Attributes
-    ----------
-    table : polars.DataFrame
-        Rows of `LEDGER_SCHEMA` in the order of the source files.
-    pcm : dict of str to array of int16, [samples]
-        16-bit PCM of the recordings whose status is "ok", by recording.
-    """
-
-    table: pl.DataFrame
-    pcm: dict[str, npt.NDArray[np.int16]]
+_MEASUREMENTS = ("native_rate_hz", "channels", "duration_s", "rms", "peak", "pcm_sha256")
 
 
 def build_ledger(
-    sources: Iterable[SourceFile],
+    entries: Iterable[Entry],
+    read: Callable[[str], bytes],
+    writer: PcmWriter,
     *,
-    rate_hz: int = 16_000,
-    min_duration_s: float = 1.0,
+    rate_hz: int,
+    minimum_duration_s: float,
+    excludes: Collection[str],
     excluded: Mapping[str, str] | None = None,
-) -> Ledger:
-    """Decode every source file once and write down what it is.
+    workers: int = 1,
+) -> pl.DataFrame:
+    """Decode every entry's file once, write down what it is and store the samples of usable ones.
 
-    A file is, in this order: excluded by name; missing; empty (no bytes, or a container without
+    An entry is, in this order: excluded by name; missing; empty (no bytes, or a container without
     samples); a duplicate of an earlier file, byte for byte; corrupt (undecodable, truncated, or
     with samples that are not finite); silent (all zero in 16 bits); short; a duplicate of an
-    earlier file, sample for sample; or ok. The extension of its name plays no part.
+    earlier recording, sample for sample; or ok. Neither the extension of its name nor its part
+    plays a role. The result does not depend on the number of workers.
 
     Parameters
     ----------
-    sources : iterable of SourceFile
+    entries : iterable of Entry
+        Consumed a few entries ahead of the row that is being written.
+    read : callable
+        Return the content of a file of the data set. Called from several threads at once where
+        there are several workers.
+    writer : PcmWriter
+        Receives the PCM of the recordings whose status is "ok", in the order of the entries.
     rate_hz : int
         Rate of the PCM, whose hash the ledger keeps.
-    min_duration_s : float
-        A recording below this is short.
+    minimum_duration_s : float
+        A recording below this is short; 0 takes all.
+    excludes : collection of str
+        Which of "silent" and "duplicate" take a recording out. Without them such a recording is
+        judged like any other: a standard test set is used as it was published.
     excluded : mapping of recording_id to reason, optional
+        Recordings that are known to be bad.
+    workers : int
+        Files that are read and decoded at a time.
+
+    Returns
+    -------
+    polars.DataFrame
+        Rows of `LEDGER_SCHEMA` in the order of the entries.
 
     Raises
     ------
     DecoderKilledError
         If ffmpeg was killed three times on one file: better no ledger than a wrong one.
     BatError
-        If two source files have the same recording_id.
+        If two entries have the same recording_id or one is not printable, if `excludes` names
+        something else, or if a file that is there cannot be read.
     """
-    rows: list[dict[str, Any]] = []
-    pcm: dict[str, npt.NDArray[np.int16]] = {}
-    first_with: dict[str, str] = {}  # hash of bytes or of PCM -> recording_id
-    for source in sources:
-        row = _row_before_decoding(source, excluded or {}, first_with)
-        if row["status"] == "ok":
-            samples = _decode_into(row, source, rate_hz)
-            if samples is not None:
-                _judge(row, samples, min_duration_s, first_with)
-            if samples is not None and row["status"] == "ok":
-                pcm[source.recording_id] = samples
-        rows.append(row)
-    table = pl.DataFrame(rows, schema=_polars_schema())
-    return Ledger(table=check_table(table, LEDGER_SCHEMA), pcm=pcm)
+    unknown = sorted(set(excludes) - set(OPTIONAL_STATUSES))
+    if unknown:
+        raise BatError(f"ledger: excludes: expected some of {OPTIONAL_STATUSES}, found {unknown}")
+    judge = _Judge(minimum_duration_s, excludes)
+    reasons = excluded or {}
+
+    def examine(entry: Entry) -> _Examined:
+        return _examine(entry, read, reasons.get(entry.recording_id), rate_hz)
+
+    def rows() -> Iterator[dict[str, Any]]:
+        for row, pcm in _in_order(examine, _well_named(entries), workers):
+            judge(row, pcm)
+            if row["status"] == "ok" and pcm is not None:
+                writer.add(row["recording_id"], pcm)
+            yield row
+
+    return make_table(rows(), LEDGER_SCHEMA)
 
 
 def counts_by_status(table: pl.DataFrame) -> dict[str, int]:
@@ -160,46 +182,80 @@ def check_bad_share(table: pl.DataFrame, *, max_bad_share: float) -> None:
         )
 
 
-def _polars_schema() -> dict[str, pl.DataType]:
-    return {name: column.dtype.type for name, column in LEDGER_SCHEMA.columns.items()}
+# A row that lacks nothing but the comparison with other files, and the samples of a usable file.
+_Examined: TypeAlias = tuple[dict[str, Any], npt.NDArray[np.int16] | None]
 
 
-def _row_before_decoding(
-    source: SourceFile, excluded: Mapping[str, str], first_with: dict[str, str]
-) -> dict[str, Any]:
-    """Start a file's row; its status is "ok" if the file is worth decoding."""
-    content = source.content
-    sha256 = None if content is None else hashlib.sha256(content).hexdigest()
-    row = dict.fromkeys(LEDGER_SCHEMA.columns) | {
-        "recording_id": source.recording_id,
-        "meeting": source.meeting,
-        "speaker": source.speaker,
+def _well_named(entries: Iterable[Entry]) -> Iterator[Entry]:
+    """Pass entries on whose names can stand in tables and messages."""
+    seen: set[str] = set()
+    for entry in entries:
+        name = entry.recording_id
+        if not name or not name.isprintable():
+            raise BatError(f"ledger: expected a printable recording_id, found {name!r}")
+        if name in seen:
+            raise BatError(f"ledger: two entries have the recording_id {name}")
+        seen.add(name)
+        yield entry
+
+
+def _in_order(
+    examine: Callable[[Entry], _Examined], entries: Iterable[Entry], workers: int
+) -> Iterator[_Examined]:
+    """Examine entries on several threads; yield in the order of the entries, never far ahead.
+
+    Threads are enough, as the work is that of one ffmpeg process per file.
+    """
+    with ThreadPoolExecutor(workers) as pool:
+        pending: deque[Future[_Examined]] = deque()
+        try:
+            for entry in entries:
+                pending.append(pool.submit(examine, entry))
+                if len(pending) >= _LOOK_AHEAD * workers:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _examine(
+    entry: Entry, read: Callable[[str], bytes], excluded_because: str | None, rate_hz: int
+) -> _Examined:
+    """Read and decode one file: everything that can be said of it without the others."""
+    content = None if entry.file is None else read(entry.file)
+    row = _row_before_decoding(entry, content)
+    pcm = None
+    if excluded_because is not None:
+        row.update(status="excluded", reason=excluded_because or "by parameter")
+    elif content is None:
+        row.update(status="missing", reason="named by the data set, not found")
+    elif not content:
+        row.update(status="empty", reason="no bytes")
+    else:
+        pcm = _decode_into(row, content, rate_hz)
+    return row, pcm
+
+
+def _row_before_decoding(entry: Entry, content: bytes | None) -> dict[str, Any]:
+    return dict.fromkeys(LEDGER_SCHEMA.columns) | {
+        "recording_id": entry.recording_id,
+        "part": entry.part,
+        "labels": list(entry.labels),
+        "events": [asdict(event) for event in entry.events],
+        "transcript": entry.transcript,
         "bytes": len(content or b""),
-        "sha256": sha256,
+        "sha256": None if content is None else hashlib.sha256(content).hexdigest(),
         "status": "ok",
         "reason": "",
         "attempts": 0,
     }
-    if source.recording_id in excluded:
-        row.update(status="excluded", reason=excluded[source.recording_id] or "by parameter")
-    elif sha256 is None:
-        row.update(status="missing", reason="named by the data set, not found")
-    elif not content:
-        row.update(status="empty", reason="no bytes")
-    elif sha256 in first_with:
-        row.update(status="duplicate", reason=f"same bytes as {first_with[sha256]}")
-    else:
-        first_with[sha256] = source.recording_id
-    return row
 
 
-def _decode_into(
-    row: dict[str, Any], source: SourceFile, rate_hz: int
-) -> npt.NDArray[np.int16] | None:
+def _decode_into(row: dict[str, Any], content: bytes, rate_hz: int) -> npt.NDArray[np.int16] | None:
     """Decode a file, fill in the row's measurements and return its PCM, None if it is unusable."""
-    assert source.content is not None
     try:
-        recording, row["attempts"] = _decode_patiently(source.content, rate_hz)
+        recording, row["attempts"] = _decode_patiently(content, rate_hz)
     except DecodeError as error:
         status = "empty" if isinstance(error, EmptyRecordingError) else "corrupt"
         row.update(status=status, reason=str(error), attempts=1)
@@ -209,6 +265,9 @@ def _decode_into(
         channels=recording.channels,
         duration_s=recording.duration_s,
     )
+    if not len(recording.samples):
+        row.update(status="empty", reason=f"no samples at {rate_hz} Hz")
+        return None
     if not np.isfinite(recording.samples).all():
         row.update(status="corrupt", reason="samples that are not finite")
         return None
@@ -231,19 +290,37 @@ def _decode_patiently(content: bytes, rate_hz: int) -> tuple[Recording, int]:
     return decode(content, rate_hz=rate_hz), _MAX_ATTEMPTS
 
 
-def _judge(
-    row: dict[str, Any],
-    pcm: npt.NDArray[np.int16],
-    min_duration_s: float,
-    first_with: dict[str, str],
-) -> None:
-    """Set the status of a decoded file."""
-    if not pcm.any():
-        row.update(status="silent", reason="every sample is zero in 16 bits")
-    elif row["duration_s"] < min_duration_s:
-        reason = f"{row['duration_s']:.3f} s, shorter than {min_duration_s:g} s"
-        row.update(status="short", reason=reason)
-    elif row["pcm_sha256"] in first_with:
-        row.update(status="duplicate", reason=f"same samples as {first_with[row['pcm_sha256']]}")
-    else:
-        first_with[row["pcm_sha256"]] = row["recording_id"]
+class _Judge:
+    """Set the status of one file after the other, each in the light of the earlier ones."""
+
+    def __init__(self, minimum_duration_s: float, excludes: Collection[str]) -> None:
+        self._minimum_duration_s = minimum_duration_s
+        self._excludes = excludes
+        self._first_with: dict[str, str] = {}  # hash of bytes or of PCM -> recording_id
+
+    def __call__(self, row: dict[str, Any], pcm: npt.NDArray[np.int16] | None) -> None:
+        if row["attempts"] == 0:
+            return
+        first = self._earlier(row, "sha256")
+        if first is not None:
+            # What was measured stands in the row of the first one.
+            row.update(dict.fromkeys(_MEASUREMENTS), attempts=0)
+            row.update(status="duplicate", reason=f"same bytes as {first}")
+        elif pcm is not None:
+            self._judge_samples(row, pcm)
+
+    def _judge_samples(self, row: dict[str, Any], pcm: npt.NDArray[np.int16]) -> None:
+        if "silent" in self._excludes and not pcm.any():
+            row.update(status="silent", reason="every sample is zero in 16 bits")
+        elif row["duration_s"] < self._minimum_duration_s:
+            reason = f"{row['duration_s']:.3f} s, shorter than {self._minimum_duration_s:g} s"
+            row.update(status="short", reason=reason)
+        elif (first := self._earlier(row, "pcm_sha256")) is not None:
+            row.update(status="duplicate", reason=f"same samples as {first}")
+
+    def _earlier(self, row: dict[str, Any], key: str) -> str | None:
+        """Return the first recording with this hash; None if it is this one, or nobody minds."""
+        if "duplicate" not in self._excludes:
+            return None
+        first = self._first_with.setdefault(row[key], row["recording_id"])
+        return None if first == row["recording_id"] else first

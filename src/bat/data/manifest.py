@@ -1,11 +1,14 @@
 """Manifests: which clips a task has, and what each is made of.
 
-A clip is one or more components, each a window of a recording with a gain. A single-speaker clip
+A clip is one or more components, each a window of a recording with a gain. A clip of one recording
 has one component at 0 dB; a mixture has several. Clips exist as rows until `render` makes them
 waveforms.
 """
 
-from collections.abc import Collection, Iterator
+import json
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,11 +20,8 @@ from torch import Tensor
 
 from bat.audio.pcm import root_mean_square
 from bat.data.shards import PcmStore
-from bat.data.tables import check_table
+from bat.data.tables import EVENTS, make_table, read_metadata, read_table, write_table
 from bat.errors import BatError
-
-SPEAKER_TASK = "speaker"
-MIXTURE_TASK = "mixture"
 
 _COMPONENT = pl.Struct(
     {
@@ -32,24 +32,35 @@ _COMPONENT = pl.Struct(
     }
 )
 
+
+def _is_sound(data: pa.PolarsData) -> pl.LazyFrame:
+    labels = pl.col("labels")
+    onset_s, offset_s = (pl.element().struct.field(name) for name in ("onset_s", "offset_s"))
+    lasting = (onset_s >= 0) & (offset_s >= onset_s) & offset_s.is_finite()
+    checked: pl.LazyFrame = data.lazyframe.select(
+        (labels == labels.list.unique().list.sort())
+        & (pl.col("events").list.eval(lasting).list.all())
+        & (pl.col("group").list.len() > 0)
+        & (pl.col("components").list.len() > 0)
+    )
+    return checked
+
+
 MANIFEST_SCHEMA = pa.DataFrameSchema(
     {
         "clip_id": pa.Column(pl.String, unique=True),
-        "task": pa.Column(pl.String, pa.Check.isin((SPEAKER_TASK, MIXTURE_TASK))),
-        "meeting": pa.Column(pl.String),
-        "fold": pa.Column(pl.Int64, pa.Check.ge(0)),  # the fold in which the clip is a test clip
+        "part": pa.Column(pl.String),
         # The clip's recordings: none of them may be on both sides of a split.
         "group": pa.Column(pl.List(pl.String)),
-        "labels": pa.Column(pl.List(pl.String)),  # speakers, sorted
+        "labels": pa.Column(pl.List(pl.String)),  # sorted; empty where a clip has none
+        "events": pa.Column(EVENTS),  # in seconds from the clip's start
+        "transcript": pa.Column(pl.String, nullable=True),
         "components": pa.Column(pl.List(_COMPONENT)),
     },
     checks=pa.Check(
-        lambda data: data.lazyframe.select(
-            (pl.col("labels").list.len() > 0)
-            & (pl.col("labels") == pl.col("labels").list.sort())
-            & (pl.col("components").list.len() > 0)
-        ),
-        error="every clip has a component and sorted labels",
+        _is_sound,
+        error="every clip has a group, a component, sorted labels and events that end after "
+        "they begin",
     ),
     strict=True,
     ordered=True,
@@ -57,14 +68,15 @@ MANIFEST_SCHEMA = pa.DataFrameSchema(
 )
 
 
-def speaker_clips(
-    ledger: pl.DataFrame, store: PcmStore, *, window_s: float = 1.0, min_rms: float = 0.003
+def window_clips(
+    ledger: pl.DataFrame, store: PcmStore, *, clip_s: float, minimum_rms: float
 ) -> pl.DataFrame:
-    """Cut every usable recording into clips of one speaker each (task A).
+    """Cut every usable recording into clips of one length.
 
     Windows follow each other without overlap from a recording's start; what is left at its end is
-    dropped, and so is a window that is nearly silent. A meeting is a fold, numbered in the order
-    of the ledger.
+    dropped, and so is a window that is nearly silent. A clip has all labels of its recording and
+    the stretches of its events that lie inside. It has no transcript, as nobody knows which of the
+    words are in it.
 
     Parameters
     ----------
@@ -72,9 +84,9 @@ def speaker_clips(
         Rows of `bat.data.ledger.LEDGER_SCHEMA`.
     store : PcmStore
         PCM of the ledger's recordings with status "ok".
-    window_s : float
+    clip_s : float
         Length of a clip.
-    min_rms : float
+    minimum_rms : float
         Windows below this RMS, of full scale, are dropped.
 
     Returns
@@ -87,81 +99,169 @@ def speaker_clips(
     BatError
         If the store lacks a recording.
     """
-    window = round(window_s * store.rate_hz)
-    meetings = ledger["meeting"].unique(maintain_order=True).to_list()
-    usable = ledger.filter(pl.col("status") == "ok")
-    rows = [
-        {
-            "clip_id": f"{recording_id}@{start}",
-            "task": SPEAKER_TASK,
-            "meeting": meeting,
-            "fold": meetings.index(meeting),
-            "group": [recording_id],
-            "labels": [speaker],
-            "components": [_component(recording_id, start, window, gain_db=0.0)],
-        }
-        for recording_id, meeting, speaker in usable.select(
-            "recording_id", "meeting", "speaker"
-        ).iter_rows()
-        for start in _audible_windows(store, recording_id, window, min_rms)
-    ]
-    return _manifest(rows)
+    samples = round(clip_s * store.rate_hz)
+    return make_table(
+        (
+            _window(recording, start, samples, store.rate_hz)
+            for recording in _usable(ledger)
+            for start in _audible_windows(store, recording["recording_id"], samples, minimum_rms)
+        ),
+        MANIFEST_SCHEMA,
+    )
 
 
 def mixture_clips(
-    speaker_manifest: pl.DataFrame,
+    windows: pl.DataFrame,
     *,
     seed: int,
-    mixtures_per_clip: float = 1.0,
-    max_speakers: int = 3,
-    max_gain_db: float = 6.0,
+    mixtures_per_clip: float,
+    maximum_speakers: int,
+    gain_range_db: float,
 ) -> pl.DataFrame:
-    """Draw mixtures of several speakers (task B), each inside one meeting.
+    """Draw mixtures of several speakers, each inside one part.
 
-    Per mixture: the number of speakers is uniform in 1..max_speakers (at most those that the
-    meeting has), the speakers are drawn without replacement, each with one of its windows of the
-    meeting and a gain uniform in +-max_gain_db. As no mixture crosses meetings, splits by meeting
-    stay clean.
+    Per mixture: the number of speakers is uniform in 1..maximum_speakers (at most those that the
+    part has), the speakers are drawn without replacement, each with one of its windows of the
+    part and a gain uniform in +-gain_range_db. As no mixture crosses parts, splits by part stay
+    clean.
 
     Parameters
     ----------
-    speaker_manifest : polars.DataFrame
-        The result of `speaker_clips`: the windows to draw from.
+    windows : polars.DataFrame
+        The result of `window_clips`, to draw from; the one label of each is its speaker.
     seed : int
-        Seed; every meeting has a random stream of its own, so that a change in one meeting leaves
-        the mixtures of the others as they are.
+        Seed; every part has a random stream of its own, keyed by its place in the order of the
+        parts, so that a change in one part leaves the mixtures of the others as they are.
     mixtures_per_clip : float
-        Mixtures of a meeting per single-speaker clip of it, rounded to a whole number of mixtures.
-    max_speakers : int
-    max_gain_db : float
+        Mixtures of a part per clip of it, rounded to a whole number of mixtures.
+    maximum_speakers : int
+    gain_range_db : float
 
     Returns
     -------
     polars.DataFrame
-        Rows of `MANIFEST_SCHEMA`, ordered by meeting.
+        Rows of `MANIFEST_SCHEMA`, ordered by part; they have labels, but no events or transcript.
+
+    Raises
+    ------
+    BatError
+        If a window has not exactly one label.
     """
     rows: list[dict[str, Any]] = []
-    for clips in speaker_manifest.partition_by("meeting", maintain_order=True):
-        meeting, fold = clips["meeting"][0], clips["fold"][0]
-        generator = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(fold,)))
-        windows = _windows_by_speaker(clips)
+    for index, clips in enumerate(windows.partition_by("part", maintain_order=True)):
+        part = clips["part"][0]
+        generator = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(index,)))
+        of_speakers = _windows_by_speaker(clips)
         for number in range(round(mixtures_per_clip * clips.height)):
-            drawn = _draw_mixture(generator, windows, max_speakers, max_gain_db)
+            drawn = _draw_mixture(generator, of_speakers, maximum_speakers, gain_range_db)
             rows.append(
                 {
-                    "clip_id": f"{meeting}/mixture-{number:05d}",
-                    "task": MIXTURE_TASK,
-                    "meeting": meeting,
-                    "fold": fold,
-                    "group": sorted({part["recording_id"] for part in drawn.values()}),
+                    "clip_id": f"{part}/mixture-{number:05d}",
+                    "part": part,
+                    "group": sorted({component["recording_id"] for component in drawn.values()}),
                     "labels": sorted(drawn),
+                    "events": [],
+                    "transcript": None,
                     "components": list(drawn.values()),
                 }
             )
-    return _manifest(rows)
+    return make_table(rows, MANIFEST_SCHEMA)
 
 
-def render(clips: pl.DataFrame, store: PcmStore) -> Tensor:
+def whole_clips(
+    ledger: pl.DataFrame,
+    store: PcmStore,
+    *,
+    chunks: Mapping[str, float] | None = None,
+    chunked_part: str | None = None,
+    chunk_s: float = 1.0,
+) -> pl.DataFrame:
+    """Make every usable recording one clip, of its own name.
+
+    The long recordings of one part may be cut into chunks instead (the background noise of Speech
+    Commands, whose chunks are its silence). The chunks of a recording follow each other; its first
+    ones go to the first of the parts in `chunks`, as many as its share of them, and so on. A
+    recording's chunks in one part are a group of their own: the data set means them to be in
+    several parts.
+
+    Parameters
+    ----------
+    ledger : polars.DataFrame
+        Rows of `bat.data.ledger.LEDGER_SCHEMA`.
+    store : PcmStore
+        PCM of the ledger's recordings with status "ok".
+    chunks : mapping of part to share, optional
+        Where the chunks go: {"train": 0.8, "validation": 0.1, "test": 0.1}.
+    chunked_part : str, optional
+        The part whose recordings are cut.
+    chunk_s : float
+        Length of a chunk; what is left at a recording's end is dropped.
+
+    Returns
+    -------
+    polars.DataFrame
+        Rows of `MANIFEST_SCHEMA` in the order of the ledger.
+
+    Raises
+    ------
+    BatError
+        If the store lacks a recording, if only one of `chunks` and `chunked_part` is given, if
+        the ledger lacks that part, or if the shares do not add up to 1.
+    """
+    _check_chunks(ledger, chunks, chunked_part)
+    chunk = round(chunk_s * store.rate_hz)
+
+    def rows() -> Iterator[dict[str, Any]]:
+        for recording in _usable(ledger):
+            if chunks is not None and recording["part"] == chunked_part:
+                yield from _chunks(recording, store, chunks, chunk)
+            else:
+                yield _whole(recording, store)
+
+    return make_table(rows(), MANIFEST_SCHEMA)
+
+
+def write_manifest(path: Path, manifest: pl.DataFrame, classes: Sequence[str]) -> None:
+    """Write a manifest as Parquet, with its classes; the same content gives the same bytes.
+
+    Parameters
+    ----------
+    path : Path
+    manifest : polars.DataFrame
+        Rows of `MANIFEST_SCHEMA`.
+    classes : sequence of str
+        Names of the classes in the order of their ids, which is that of scores and heads.
+
+    Raises
+    ------
+    BatError
+        If the table breaks the schema, or a label is not among the classes.
+    """
+    _check_labels(manifest, classes, origin=path)
+    metadata = {"classes": json.dumps(list(classes))}
+    write_table(manifest, path, MANIFEST_SCHEMA, metadata=metadata)
+
+
+def read_manifest(path: Path) -> tuple[pl.DataFrame, list[str]]:
+    """Return a manifest's rows and its classes.
+
+    Raises
+    ------
+    BatError
+        If the file is absent or damaged, breaks the schema, or has a label that is not among its
+        classes.
+    """
+    manifest = read_table(path, MANIFEST_SCHEMA)
+    text = read_metadata(path, "classes")
+    try:
+        classes: list[str] = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise BatError(f"{path}: expected classes as JSON, found {text[:40]!r}") from error
+    _check_labels(manifest, classes, origin=path)
+    return manifest, classes
+
+
+def render(clips: pl.DataFrame, store: PcmStore, *, samples: int | None = None) -> Tensor:
     """Make the waveforms of clips.
 
     Components are scaled by their gains and summed. Where the sum exceeds full scale, the whole
@@ -170,8 +270,11 @@ def render(clips: pl.DataFrame, store: PcmStore) -> Tensor:
     Parameters
     ----------
     clips : polars.DataFrame
-        Rows of `MANIFEST_SCHEMA`, all of one length.
+        Rows of `MANIFEST_SCHEMA`.
     store : PcmStore
+    samples : int, optional
+        Length of the waveforms: longer clips are truncated, shorter ones end in zeros. Without it
+        the clips must be of one length.
 
     Returns
     -------
@@ -183,7 +286,9 @@ def render(clips: pl.DataFrame, store: PcmStore) -> Tensor:
     BatError
         If the clips differ in length, there is none, or the store lacks a window.
     """
-    waveforms = [_render_clip(components, store) for components in clips["components"].to_list()]
+    waveforms = [
+        _render_clip(components, store, samples) for components in clips["components"].to_list()
+    ]
     lengths = {len(waveform) for waveform in waveforms}
     if len(lengths) != 1:
         raise BatError(f"render: expected clips of one length, found {sorted(lengths)} samples")
@@ -191,62 +296,163 @@ def render(clips: pl.DataFrame, store: PcmStore) -> Tensor:
 
 
 def leak_check(
-    manifest: pl.DataFrame, *, train_meetings: Collection[str], test_meetings: Collection[str]
+    manifest: pl.DataFrame,
+    *,
+    train: Collection[str],
+    validation: Collection[str] = (),
+    test: Collection[str],
 ) -> None:
-    """Make sure that no recording has a part in both training and test clips.
+    """Make sure that no recording is on two sides of a split.
 
     Parameters
     ----------
     manifest : polars.DataFrame
         Rows of `MANIFEST_SCHEMA`.
-    train_meetings, test_meetings : collection of str
-        The meetings of the clips on either side.
+    train, validation, test : collection of str
+        The parts of the clips on each side. There may be no validation.
 
     Raises
     ------
     BatError
-        If a recording, or a whole meeting, is on both sides, or one side has no clip.
+        If a recording, or a whole part, is on two sides, if a part has no clip, or if train or
+        test names no part.
     """
-    train = _recordings_of(manifest, train_meetings)
-    test = _recordings_of(manifest, test_meetings)
-    if not train or not test:
-        empty = "training" if not train else "test"
-        raise BatError(f"split: expected clips on both sides, found no {empty} clip")
-    shared = sorted(train & test)
-    if shared:
+    sides = {"train": train, "validation": validation, "test": test}
+    known = manifest["part"].unique(maintain_order=True).to_list()
+    for side, parts in sides.items():
+        absent = [part for part in parts if part not in known]
+        if absent or (not parts and side != "validation"):
+            found = f"part {absent[0]!r} has no clip" if absent else "no part is named"
+            raise BatError(f"split: {side}: {found}; known parts: {', '.join(known)}")
+    groups = {side: _groups_of(manifest, parts) for side, parts in sides.items()}
+    for one, other in (("train", "test"), ("train", "validation"), ("validation", "test")):
+        shared = groups[one].filter(groups[one].is_in(groups[other].implode())).sort()
+        if len(shared):
+            raise BatError(
+                f"split: {len(shared)} recordings are in both {one} and {other} clips, "
+                f"the first is {shared[0]}"
+            )
+
+
+def _groups_of(manifest: pl.DataFrame, parts: Collection[str]) -> pl.Series:
+    """Return the recordings of the clips of some parts, each once."""
+    clips = manifest.filter(pl.col("part").is_in(list(parts)))
+    return clips["group"].explode().unique()
+
+
+def _check_labels(manifest: pl.DataFrame, classes: Sequence[str], *, origin: Path) -> None:
+    if len(set(classes)) < len(classes):
+        raise BatError(f"{origin}: expected classes of different names")
+    of_events = pl.col("events").list.eval(pl.element().struct.field("label"))
+    labels = manifest.select(pl.concat_list("labels", of_events).alias("label")).explode("label")
+    unknown = sorted(set(labels["label"].drop_nulls().unique()) - set(classes))
+    if unknown:
         raise BatError(
-            f"split: {len(shared)} recordings are in both training and test clips, "
-            f"the first is {shared[0]}"
+            f"{origin}: expected labels among {len(classes)} classes, "
+            f"found {len(unknown)} others, the first is {unknown[0]!r}"
         )
 
 
-def _manifest(rows: list[dict[str, Any]]) -> pl.DataFrame:
-    schema = {name: column.dtype.type for name, column in MANIFEST_SCHEMA.columns.items()}
-    return check_table(pl.DataFrame(rows, schema=schema), MANIFEST_SCHEMA)
+def _usable(ledger: pl.DataFrame) -> Iterator[dict[str, Any]]:
+    columns = ("recording_id", "part", "labels", "events", "transcript")
+    return ledger.filter(pl.col("status") == "ok").select(columns).iter_rows(named=True)
 
 
-def _component(recording_id: str, start: int, samples: int, *, gain_db: float) -> dict[str, Any]:
-    return {
-        "recording_id": recording_id,
+def _clip(recording: dict[str, Any], start: int, samples: int) -> dict[str, Any]:
+    """Return the clip that is one stretch of a recording; it has the recording's labels only."""
+    component = {
+        "recording_id": recording["recording_id"],
         "start_sample": start,
         "samples": samples,
-        "gain_db": gain_db,
+        "gain_db": 0.0,
+    }
+    return {
+        "clip_id": f"{recording['recording_id']}@{start}",
+        "part": recording["part"],
+        "group": [recording["recording_id"]],
+        "labels": sorted(set(recording["labels"])),
+        "events": [],
+        "transcript": None,
+        "components": [component],
     }
 
 
+def _window(recording: dict[str, Any], start: int, samples: int, rate_hz: int) -> dict[str, Any]:
+    start_s, stop_s = start / rate_hz, (start + samples) / rate_hz
+    return _clip(recording, start, samples) | {
+        "events": _events_inside(recording["events"], start_s, stop_s)
+    }
+
+
+def _whole(recording: dict[str, Any], store: PcmStore) -> dict[str, Any]:
+    recording_id = recording["recording_id"]
+    return _clip(recording, 0, store.length(recording_id)) | {
+        "clip_id": recording_id,
+        "events": recording["events"],
+        "transcript": recording["transcript"],
+    }
+
+
+def _events_inside(
+    events: list[dict[str, Any]], start_s: float, stop_s: float
+) -> list[dict[str, Any]]:
+    """Return what lies of events inside a window, in seconds from its start."""
+    return [
+        {
+            "label": event["label"],
+            "onset_s": max(event["onset_s"], start_s) - start_s,
+            "offset_s": min(event["offset_s"], stop_s) - start_s,
+        }
+        for event in events
+        if event["onset_s"] < stop_s and event["offset_s"] > start_s
+    ]
+
+
 def _audible_windows(
-    store: PcmStore, recording_id: str, window: int, min_rms: float
+    store: PcmStore, recording_id: str, samples: int, minimum_rms: float
 ) -> Iterator[int]:
     """Yield the first sample of each window that is loud enough."""
-    for start in range(0, store.length(recording_id) - window + 1, window):
-        if root_mean_square(store.read(recording_id, start, window)) >= min_rms:
+    for start in range(0, store.length(recording_id) - samples + 1, samples):
+        if root_mean_square(store.read(recording_id, start, samples)) >= minimum_rms:
             yield start
+
+
+def _check_chunks(
+    ledger: pl.DataFrame, chunks: Mapping[str, float] | None, chunked_part: str | None
+) -> None:
+    if (chunks is None) != (chunked_part is None):
+        raise BatError("whole clips: chunks and chunked_part belong together, found one of them")
+    if chunks is None:
+        return
+    if abs(sum(chunks.values()) - 1) > 1e-6:
+        raise BatError(f"whole clips: chunks: expected shares of 1 in all, found {dict(chunks)}")
+    parts = ledger["part"].unique(maintain_order=True).to_list()
+    if chunked_part not in parts:
+        raise BatError(
+            f"whole clips: chunked_part: no recording in part {chunked_part!r}; "
+            f"known parts: {', '.join(parts)}"
+        )
+
+
+def _chunks(
+    recording: dict[str, Any], store: PcmStore, shares: Mapping[str, float], chunk: int
+) -> Iterator[dict[str, Any]]:
+    """Yield the chunks of a recording, each in the part that its position gives it."""
+    recording_id = recording["recording_id"]
+    count = store.length(recording_id) // chunk
+    bounds = [0, *(round(count * share) for share in np.cumsum(list(shares.values())))]
+    for part, (first, stop) in zip(shares, pairwise(bounds), strict=True):
+        for number in range(first, stop):
+            clip = _window(recording, number * chunk, chunk, store.rate_hz)
+            yield clip | {"part": part, "group": [f"{recording_id}/{part}"]}
 
 
 def _windows_by_speaker(clips: pl.DataFrame) -> dict[str, list[dict[str, Any]]]:
     """Return each speaker's windows; speakers and windows keep the order of the manifest."""
     windows: dict[str, list[dict[str, Any]]] = {}
-    for labels, components in clips.select("labels", "components").iter_rows():
+    for clip_id, labels, components in clips.select("clip_id", "labels", "components").iter_rows():
+        if len(labels) != 1:
+            raise BatError(f"mixtures: {clip_id}: expected one label, found {labels}")
         windows.setdefault(labels[0], []).append(components[0])
     return windows
 
@@ -254,33 +460,33 @@ def _windows_by_speaker(clips: pl.DataFrame) -> dict[str, list[dict[str, Any]]]:
 def _draw_mixture(
     generator: np.random.Generator,
     windows: dict[str, list[dict[str, Any]]],
-    max_speakers: int,
-    max_gain_db: float,
+    maximum_speakers: int,
+    gain_range_db: float,
 ) -> dict[str, dict[str, Any]]:
     """Draw the components of one mixture, by speaker."""
     speakers = list(windows)
-    count = int(generator.integers(1, min(max_speakers, len(speakers)), endpoint=True))
+    count = int(generator.integers(1, min(maximum_speakers, len(speakers)), endpoint=True))
     drawn: dict[str, dict[str, Any]] = {}
     for index in generator.choice(len(speakers), size=count, replace=False):
         speaker = speakers[index]
         window = windows[speaker][generator.integers(len(windows[speaker]))]
-        gain_db = float(generator.uniform(-max_gain_db, max_gain_db))
+        gain_db = float(generator.uniform(-gain_range_db, gain_range_db))
         drawn[speaker] = window | {"gain_db": gain_db}
     return drawn
 
 
-def _render_clip(components: list[dict[str, Any]], store: PcmStore) -> npt.NDArray[np.float32]:
-    lengths = {part["samples"] for part in components}
+def _render_clip(
+    components: list[dict[str, Any]], store: PcmStore, samples: int | None
+) -> npt.NDArray[np.float32]:
+    """Sum a clip's components; only what is kept is read."""
+    lengths = {component["samples"] for component in components}
     if len(lengths) != 1:
         raise BatError(f"render: a clip's components differ in length: {sorted(lengths)} samples")
-    mixture = np.zeros(lengths.pop(), np.float32)
-    for part in components:
-        window = store.read(part["recording_id"], part["start_sample"], part["samples"])
-        mixture += np.float32(10.0 ** (part["gain_db"] / 20.0)) * window
+    length = lengths.pop()
+    mixture = np.zeros(length if samples is None else samples, np.float32)
+    kept = min(length, len(mixture))
+    for component in components:
+        window = store.read(component["recording_id"], component["start_sample"], kept)
+        mixture[:kept] += np.float32(10.0 ** (component["gain_db"] / 20.0)) * window
     peak = np.abs(mixture).max()
     return mixture / peak if peak > 1.0 else mixture
-
-
-def _recordings_of(manifest: pl.DataFrame, meetings: Collection[str]) -> set[str]:
-    clips = manifest.filter(pl.col("meeting").is_in(list(meetings)))
-    return {part["recording_id"] for parts in clips["components"].to_list() for part in parts}

@@ -7,9 +7,11 @@ making the write atomic is the caller's business.
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -37,6 +39,95 @@ PCM_INDEX_SCHEMA = pa.DataFrameSchema(
 )
 
 
+class PcmWriter:
+    """Write a PCM store one recording after the other, in memory for one recording.
+
+    A context manager. The files are complete once it is left. Until then, and after an error, the
+    npy file's header says that it is empty: half a store is never taken for a whole one.
+
+    Parameters
+    ----------
+    samples_path, index_path : Path
+        The npy file, the same bytes as those of `numpy.save`, and the Parquet index.
+    rate_hz : int
+        Rate of all recordings.
+
+    Raises
+    ------
+    BatError
+        On leaving, if there is no recording.
+    """
+
+    _file: BinaryIO
+
+    def __init__(self, samples_path: Path, index_path: Path, *, rate_hz: int) -> None:
+        self._samples_path = samples_path
+        self._index_path = index_path
+        self._rate_hz = rate_hz
+        self._lengths: dict[str, int] = {}
+
+    def __enter__(self) -> Self:
+        self._file = self._samples_path.open("wb")
+        _write_npy_header(self._file, 0)
+        return self
+
+    def add(self, recording_id: str, pcm: npt.NDArray[np.int16]) -> None:
+        """Append a recording.
+
+        Parameters
+        ----------
+        recording_id : str
+        pcm : array of int16, [samples]
+
+        Raises
+        ------
+        BatError
+            If the samples are something else, or the store has a recording of this name.
+        """
+        if pcm.dtype != np.dtype("<i2") or pcm.ndim != 1:
+            raise BatError(
+                f"{recording_id}: expected int16 [samples], found {pcm.dtype} {list(pcm.shape)}"
+            )
+        if recording_id in self._lengths:
+            raise BatError(f"{self._samples_path}: two recordings are called {recording_id}")
+        self._file.write(pcm.tobytes())
+        self._lengths[recording_id] = len(pcm)
+
+    def __exit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        with self._file:
+            if error_type is None:
+                self._finish()
+
+    def _finish(self) -> None:
+        if not self._lengths:
+            raise BatError(f"{self._samples_path}: expected at least one recording, found none")
+        lengths = np.fromiter(self._lengths.values(), np.int64, len(self._lengths))
+        self._file.seek(0)
+        _write_npy_header(self._file, int(lengths.sum()))
+        index = pl.DataFrame(
+            {
+                "recording_id": list(self._lengths),
+                "offset": np.cumsum(lengths) - lengths,
+                "samples": lengths,
+            }
+        ).with_columns(rate_hz=pl.lit(self._rate_hz, dtype=pl.Int64))
+        write_table(index, self._index_path, PCM_INDEX_SCHEMA)
+
+
+def _write_npy_header(file: BinaryIO, samples: int) -> None:
+    """Write the header of an npy file of int16 [samples].
+
+    It takes 128 bytes whatever the number: the format leaves room for the first axis to grow.
+    """
+    header = {"descr": "<i2", "fortran_order": False, "shape": (samples,)}
+    np.lib.format.write_array_header_1_0(file, header)
+
+
 class PcmStore:
     """Random access to stored waveforms; the samples stay on disk until they are read.
 
@@ -54,7 +145,7 @@ class PcmStore:
         Parameters
         ----------
         samples_path, index_path : Path
-            The files of `write_pcm`.
+            The files of `PcmWriter`.
 
         Raises
         ------
@@ -77,10 +168,10 @@ class PcmStore:
             raise BatError(f"{index_path}: expected one sample rate, found {sorted(rates_hz)}")
         self.rate_hz = int(rates_hz[0])
         self.recording_ids = tuple(index["recording_id"].to_list())
-        self._places = {
-            recording_id: (offset, samples)
-            for recording_id, offset, samples, _ in index.iter_rows()
-        }
+        self._rows = {recording_id: row for row, recording_id in enumerate(self.recording_ids)}
+        # Arrays, not pairs of Python integers: a large data set has millions of recordings.
+        self._offsets = index["offset"].to_numpy()
+        self._lengths = index["samples"].to_numpy()
 
     def length(self, recording_id: str) -> int:
         """Return the number of samples of a recording."""
@@ -108,46 +199,11 @@ class PcmStore:
         return to_float32(self._samples[offset + start : offset + start + samples])
 
     def _place(self, recording_id: str) -> tuple[int, int]:
-        if recording_id not in self._places:
+        """Return a recording's first sample in the file and its number of samples."""
+        if recording_id not in self._rows:
             raise BatError(f"PCM store: no such recording: {recording_id}")
-        return self._places[recording_id]
-
-
-def write_pcm(
-    samples_path: Path,
-    index_path: Path,
-    recordings: Iterable[tuple[str, npt.NDArray[np.int16]]],
-    *,
-    rate_hz: int,
-) -> None:
-    """Write a PCM store.
-
-    Parameters
-    ----------
-    samples_path, index_path : Path
-        The npy file and the Parquet index.
-    recordings : iterable of (recording_id, int16 [samples])
-    rate_hz : int
-
-    Raises
-    ------
-    BatError
-        If there is no recording, or one that is not int16 [samples].
-    """
-    ids, waveforms = [], []
-    for recording_id, pcm in recordings:
-        if pcm.dtype != np.dtype("<i2") or pcm.ndim != 1:
-            raise BatError(f"{recording_id}: expected int16 [samples], found {pcm.dtype}")
-        ids.append(recording_id)
-        waveforms.append(pcm)
-    if not waveforms:
-        raise BatError(f"{samples_path}: expected at least one recording, found none")
-    lengths = np.array([len(waveform) for waveform in waveforms], np.int64)
-    index = pl.DataFrame({"recording_id": ids, "offset": np.cumsum(lengths) - lengths})
-    index = index.with_columns(samples=pl.Series(lengths), rate_hz=pl.lit(rate_hz, dtype=pl.Int64))
-    write_table(index, index_path, PCM_INDEX_SCHEMA)
-    with samples_path.open("wb") as file:
-        np.save(file, np.concatenate(waveforms), allow_pickle=False)
+        row = self._rows[recording_id]
+        return int(self._offsets[row]), int(self._lengths[row])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,7 +213,7 @@ class SpectrogramShard:
     Attributes
     ----------
     clip_ids : tuple of str
-    spectrogram : Tensor, [N, 1, T, F], float32
+    spectrogram : Tensor, [N, 1, T, F], float32 or float16
     """
 
     clip_ids: tuple[str, ...]
@@ -171,8 +227,8 @@ class TokenShard:
     Attributes
     ----------
     clip_ids : tuple of str
-    cls : Tensor, [L, N, D], float16
-    patches : Tensor, [L, N, D, T, F], float16
+    cls : Tensor, [L, N, D], float16 or float32
+    patches : Tensor, [L, N, D, T, F], of the same type
     """
 
     clip_ids: tuple[str, ...]
@@ -180,15 +236,26 @@ class TokenShard:
     patches: Tensor
 
 
-def write_spectrograms(path: Path, clip_ids: Sequence[str], spectrogram: Tensor) -> None:
-    """Write a spectrogram shard: one tensor `spectrogram`, [N, 1, T, F], as float32.
+def write_spectrograms(
+    path: Path, clip_ids: Sequence[str], spectrogram: Tensor, *, dtype: torch.dtype = torch.float32
+) -> None:
+    """Write a spectrogram shard: one tensor `spectrogram`, [N, 1, T, F].
+
+    Parameters
+    ----------
+    path : Path
+    clip_ids : sequence of str
+        Names of the N clips.
+    spectrogram : Tensor, [N, 1, T, F]
+    dtype : torch.dtype
+        In which it is stored, float32 or float16.
 
     Raises
     ------
     BatError
-        If the shape does not fit, or a value is not finite.
+        If the shape or type does not fit, or a value is not finite in that type.
     """
-    _write(path, clip_ids, {"spectrogram": spectrogram.float()}, _SPECTROGRAM_SHAPES)
+    _write(path, clip_ids, {"spectrogram": spectrogram.to(dtype)}, _SPECTROGRAM_SHAPES)
 
 
 def read_spectrograms(path: Path) -> SpectrogramShard:
@@ -199,19 +266,37 @@ def read_spectrograms(path: Path) -> SpectrogramShard:
     BatError
         If the file is absent, damaged or something else.
     """
-    clip_ids, tensors = _read(path, _SPECTROGRAM_SHAPES, torch.float32)
+    clip_ids, tensors = _read(path, _SPECTROGRAM_SHAPES)
     return SpectrogramShard(clip_ids=clip_ids, spectrogram=tensors["spectrogram"])
 
 
-def write_tokens(path: Path, clip_ids: Sequence[str], *, cls: Tensor, patches: Tensor) -> None:
-    """Write a token shard: `cls` [L, N, D] and `patches` [L, N, D, T, F], as float16.
+def write_tokens(
+    path: Path,
+    clip_ids: Sequence[str],
+    *,
+    cls: Tensor,
+    patches: Tensor,
+    dtype: torch.dtype = torch.float16,
+) -> None:
+    """Write a token shard: `cls` and `patches`.
+
+    Parameters
+    ----------
+    path : Path
+    clip_ids : sequence of str
+        Names of the N clips.
+    cls : Tensor, [L, N, D]
+    patches : Tensor, [L, N, D, T, F]
+    dtype : torch.dtype
+        In which they are stored, float16 or float32.
 
     Raises
     ------
     BatError
-        If the shapes do not fit, or a value is not finite in float16.
+        If the shapes or type do not fit, or a value is not finite in that type.
     """
-    _write(path, clip_ids, {"cls": cls.half(), "patches": patches.half()}, _TOKEN_SHAPES)
+    tensors = {"cls": cls.to(dtype), "patches": patches.to(dtype)}
+    _write(path, clip_ids, tensors, _TOKEN_SHAPES)
 
 
 def read_tokens(path: Path) -> TokenShard:
@@ -222,19 +307,21 @@ def read_tokens(path: Path) -> TokenShard:
     BatError
         If the file is absent, damaged or something else.
     """
-    clip_ids, tensors = _read(path, _TOKEN_SHAPES, torch.float16)
+    clip_ids, tensors = _read(path, _TOKEN_SHAPES)
     return TokenShard(clip_ids=clip_ids, cls=tensors["cls"], patches=tensors["patches"])
 
 
 # Names of the axes per tensor; axes of the same name have the same length, N is the clips.
 _SPECTROGRAM_SHAPES = {"spectrogram": "N1TF"}
 _TOKEN_SHAPES = {"cls": "LND", "patches": "LNDTF"}
+_DTYPES = (torch.float16, torch.float32)
 
 
 def _write(
     path: Path, clip_ids: Sequence[str], tensors: dict[str, Tensor], shapes: dict[str, str]
 ) -> None:
     _check_shapes(path, len(clip_ids), tensors, shapes)
+    _check_dtypes(path, tensors)
     for name, tensor in tensors.items():
         if not bool(torch.isfinite(tensor).all()):
             raise BatError(f"{path}: {name} has values that are not finite in {tensor.dtype}")
@@ -243,9 +330,7 @@ def _write(
     save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path, metadata)
 
 
-def _read(
-    path: Path, shapes: dict[str, str], dtype: torch.dtype
-) -> tuple[tuple[str, ...], dict[str, Tensor]]:
+def _read(path: Path, shapes: dict[str, str]) -> tuple[tuple[str, ...], dict[str, Tensor]]:
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
@@ -256,10 +341,14 @@ def _read(
         raise BatError(f"{path}: expected {sorted(shapes)} and clip ids, found {sorted(tensors)}")
     clip_ids = tuple(json.loads(metadata["clip_ids"]))
     _check_shapes(path, len(clip_ids), tensors, shapes)
-    for name, tensor in tensors.items():
-        if tensor.dtype != dtype:
-            raise BatError(f"{path}: expected {name} as {dtype}, found {tensor.dtype}")
+    _check_dtypes(path, tensors)
     return clip_ids, tensors
+
+
+def _check_dtypes(path: Path, tensors: dict[str, Tensor]) -> None:
+    found = {name: tensor.dtype for name, tensor in tensors.items()}
+    if len(set(found.values())) != 1 or not set(found.values()) <= set(_DTYPES):
+        raise BatError(f"{path}: expected all of float16 or all of float32, found {found}")
 
 
 def _check_shapes(

@@ -1,104 +1,207 @@
-"""Source files of a data set, under anonymous names.
+"""Where a data set's files are read from: an archive, or a folder with its inventory.
 
-The embedded data set is a zip archive of meetings, each a folder of speakers, each a folder of
-recordings. Its folder names are people and places; they are read here and go no further.
+A folder may change under a pipeline's hands. Its inventory, taken once, says what it held; every
+later read is checked against it.
 """
 
 import hashlib
-import re
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NoReturn, Protocol
 
-from bat.data.archive import open_archive
+import pandera.polars as pa
+import polars as pl
+
+from bat.data.archive import Archive, open_archive
+from bat.data.tables import check_table, read_table
 from bat.errors import BatError
 
-_SAFE_STEM = re.compile(r"[\w.-]+", re.ASCII)
+INVENTORY_SCHEMA = pa.DataFrameSchema(
+    {
+        # Relative, with forward slashes: no absolute path, no "..".
+        "path": pa.Column(
+            pl.String,
+            pa.Check(
+                lambda data: data.lazyframe.select(
+                    ~pl.col(data.key).str.contains(r"^/|(^|/)\.\.(/|$)|^$")
+                ),
+                error="relative paths",
+            ),
+            unique=True,
+        ),
+        "bytes": pa.Column(pl.Int64, pa.Check.ge(0)),
+        "sha256": pa.Column(pl.String, pa.Check.str_matches(r"^[0-9a-f]{64}$")),
+    },
+    strict=True,
+    ordered=True,
+    name="inventory",
+)
 
 
-@dataclass(frozen=True, kw_only=True)
-class SourceFile:
-    """One file of a data set as it came.
+class Source(Protocol):
+    """An open data set.
 
     Attributes
     ----------
-    recording_id : str
-        Anonymous, printable and unique: "meeting-0/speaker-3/1388749-1391854".
-    meeting, speaker : str
-        Anonymous labels.
-    content : bytes or None
-        The file; None where a data set's list names a file that is not there.
-    archive_sha256 : str
-        Hash of the archive that the file was read from, the inner one of a nested archive.
+    names : tuple of str
+        Relative paths of its files with forward slashes, sorted. Hidden files, which an operating
+        system or a version control system left there, do not count.
+    sha256 : str
+        Hash of the archive (the inner one of a nested archive), or of the folder's inventory.
     """
 
-    recording_id: str
-    meeting: str
-    speaker: str
-    content: bytes | None
-    archive_sha256: str
+    names: tuple[str, ...]
+    sha256: str
+
+    def read(self, name: str) -> bytes:
+        """Return one file's content; BatError if it is absent, damaged or changed."""
 
 
-def recordings(archive: Path, *, inner: str | None = None) -> Iterator[SourceFile]:
-    """Read the files of an archive of the layout meeting/speaker/file, one after the other.
+class ArchiveSource:
+    """The files of an open archive as a `Source`."""
 
-    Meetings and speakers are numbered in the sorted order of their folder names; a speaker has
-    one number in all meetings. Every file appears, whatever its name and content, except hidden
-    ones. A file's own name is kept only where it consists of letters, digits, "_", "." and "-";
-    otherwise it is replaced by a hash.
+    def __init__(self, archive: Archive) -> None:
+        self._archive = archive
+        self.sha256 = archive.sha256
+        self.names = tuple(name for name in archive.names if not _hidden(name))
+
+    def read(self, name: str) -> bytes:
+        """Return one file's content; see `bat.data.archive.Archive.read`."""
+        return self._archive.read(name)
+
+
+class FolderSource:
+    """The files of a folder as a `Source`, checked against its inventory on every read.
 
     Parameters
     ----------
-    archive : Path
-        A zip archive or a wheel.
-    inner : str, optional
-        Name of the zip archive inside it.
+    folder : Path
+    inventory : polars.DataFrame
+        What `take_inventory` found there.
+    """
 
-    Yields
-    ------
-    SourceFile
-        In the order of meeting, speaker and file name.
+    def __init__(self, folder: Path, inventory: pl.DataFrame) -> None:
+        self._folder = folder
+        inventory = check_table(inventory, INVENTORY_SCHEMA).sort("path")
+        self._sha256_of = dict(inventory.select("path", "sha256").iter_rows())
+        self.names = tuple(self._sha256_of)
+        self.sha256 = hashlib.sha256(json.dumps(inventory.rows()).encode()).hexdigest()
+
+    def read(self, name: str) -> bytes:
+        """Return one file's content.
+
+        Raises
+        ------
+        BatError
+            If the inventory has no such file, or the file is not what the inventory says.
+        """
+        if name not in self._sha256_of:
+            raise BatError(f"{self._folder}: no such file in its inventory: {name!r}")
+        try:
+            content = (self._folder / name).read_bytes()
+        except OSError as error:
+            raise BatError(f"{self._folder}: {name!r}: {error.strerror}") from error
+        expected, found = self._sha256_of[name], hashlib.sha256(content).hexdigest()
+        if found != expected:
+            raise BatError(
+                f"{self._folder}: {name!r} changed since the inventory was taken: "
+                f"expected sha256 {expected}, found {found}"
+            )
+        return content
+
+
+@contextmanager
+def open_source(
+    path: Path, *, inner: str | None = None, folder: Path | None = None
+) -> Iterator[Source]:
+    """Open a data set.
+
+    Parameters
+    ----------
+    path : Path
+        A zip archive or a wheel; with `folder`, the Parquet table of that folder's inventory.
+    inner : str, optional
+        Name of the zip archive inside the archive.
+    folder : Path, optional
+        The folder that the inventory describes.
 
     Raises
     ------
     BatError
-        If the archive is refused (see `bat.data.archive`), or a file lies elsewhere than in
-        meeting/speaker/.
+        If the archive is refused (see `bat.data.archive`), the inventory is absent or damaged, or
+        `inner` is given for a folder.
     """
-    with open_archive(archive, inner=inner) as opened:
-        paths = [PurePosixPath(name) for name in opened.names if not _hidden(name)]
-        if any(len(path.parts) != 3 for path in paths):
-            raise BatError(f"{archive.name}: expected every file at meeting/speaker/file")
-        meetings = _numbered("meeting", [path.parts[0] for path in paths])
-        speakers = _numbered("speaker", [path.parts[1] for path in paths])
-        names = _anonymous_names(paths)
-        for path in sorted(paths, key=lambda path: path.parts):
-            meeting, speaker = meetings[path.parts[0]], speakers[path.parts[1]]
-            yield SourceFile(
-                recording_id=f"{meeting}/{speaker}/{names[path]}",
-                meeting=meeting,
-                speaker=speaker,
-                content=opened.read(str(path)),
-                archive_sha256=opened.sha256,
-            )
+    if folder is None:
+        with open_archive(path, inner=inner) as archive:
+            yield ArchiveSource(archive)
+        return
+    if inner is not None:
+        raise BatError(f"{folder}: expected an archive, from which to read {inner!r}")
+    yield FolderSource(folder, read_table(path, INVENTORY_SCHEMA))
+
+
+def take_inventory(folder: Path) -> pl.DataFrame:
+    """Write down every file below a folder, except hidden ones.
+
+    Returns
+    -------
+    polars.DataFrame
+        Columns of `INVENTORY_SCHEMA`, sorted by path.
+
+    Raises
+    ------
+    BatError
+        If there is no such folder or no file in it, or if something in it is no plain file: a
+        link that leaves the folder, leads to a folder or to nothing; a device, pipe or socket; a
+        file or folder that may not be read; a name that is not UTF-8.
+    """
+    if not folder.is_dir():
+        raise BatError(f"{folder}: expected a folder")
+    root = folder.resolve()
+    rows = [_inventory_row(path, root) for path in _files_below(root)]
+    if not rows:
+        raise BatError(f"{folder}: expected a data set, found no file")
+    table = pl.DataFrame(
+        rows,
+        schema={"path": pl.String, "bytes": pl.Int64, "sha256": pl.String},
+        orient="row",
+    )
+    return check_table(table.sort("path"), INVENTORY_SCHEMA)
+
+
+def _files_below(root: Path) -> Iterator[Path]:
+    """Yield everything that is no real folder, whatever it is; folders are entered in turn."""
+    for parent, folders, files in os.walk(root, onerror=_refuse_folder):
+        folders[:] = [name for name in folders if not _hidden(name)]
+        links = [name for name in folders if (Path(parent) / name).is_symlink()]
+        yield from (Path(parent) / name for name in (*links, *files) if not _hidden(name))
+
+
+def _refuse_folder(error: OSError) -> NoReturn:
+    raise BatError(f"{error.filename}: {error.strerror}") from error
+
+
+def _inventory_row(path: Path, root: Path) -> tuple[str, int, str]:
+    name = path.relative_to(root).as_posix()
+    label = f"{root}: {name!r}"
+    try:
+        name.encode()
+        # A link within the folder is as good as the file it leads to.
+        if path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(root):
+            raise BatError(f"{label}: expected a file, found a link that leaves the folder")
+        if not path.is_file():
+            raise BatError(f"{label}: expected a file, found a device, a pipe or a broken link")
+        with path.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+            return name, file.tell(), sha256
+    except UnicodeEncodeError as error:
+        raise BatError(f"{label}: expected a name in UTF-8") from error
+    except OSError as error:
+        raise BatError(f"{label}: {error.strerror}") from error
 
 
 def _hidden(name: str) -> bool:
-    """Tell whether an operating system left the file there."""
     return any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))
-
-
-def _numbered(kind: str, folders: Sequence[str]) -> dict[str, str]:
-    return {folder: f"{kind}-{number}" for number, folder in enumerate(sorted(set(folders)))}
-
-
-def _anonymous_names(paths: Sequence[PurePosixPath]) -> dict[PurePosixPath, str]:
-    """Name every file by its stem where that is safe and unique in its folder, else by a hash."""
-    stems = Counter(path.with_suffix("") for path in paths)
-    return {
-        path: path.stem
-        if _SAFE_STEM.fullmatch(path.stem) and stems[path.with_suffix("")] == 1
-        else f"file-{hashlib.sha256(path.name.encode()).hexdigest()[:12]}"
-        for path in paths
-    }

@@ -10,19 +10,25 @@ from bat.errors import BatError
 from bat.evaluation.expectations import Expectation
 
 
-def markdown_table(long: pl.DataFrame, expectations: list[Expectation], confidence: float) -> str:
+def markdown_table(
+    long: pl.DataFrame,
+    columns: list[tuple[str, str]],
+    expectations: list[Expectation],
+    confidence: float,
+) -> str:
     """Write the main table and what was expected of it as Markdown.
 
     Parameters
     ----------
     long
         One line per model, method, task and metric.
+    columns
+        Tasks and metrics, in order.
     expectations
         Inequalities, with whether they hold.
     confidence
         Of the interval, for the caption.
     """
-    columns = list(long.select("task", "metric").unique(maintain_order=True).iter_rows())
     cells = {
         (row["model"], row["method"], row["task"], row["metric"]): row
         for row in long.iter_rows(named=True)

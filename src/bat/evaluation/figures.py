@@ -56,45 +56,85 @@ def draw_training(pretraining: pl.DataFrame, finetuning: pl.DataFrame, path: Pat
         _save(figure, path)
 
 
-def draw_blocks(blocks: pl.DataFrame, metric: str, path: Path) -> None:
-    """Draw the linear probe's result per block (top) over the gate's weight per block (bottom).
+def draw_blocks(blocks: pl.DataFrame, path: Path) -> None:
+    """Draw, per task, the linear probe per block (top) over the gate's weight per block (bottom).
 
     Parameters
     ----------
     blocks
-        Columns model, block (from 1), mean, std (in %), weight, weight_std.
+        Columns task, metric, model, block (from 1), mean, std (in %), weight, weight_std.
     """
     models = blocks["model"].unique(maintain_order=True).to_list()
+    tasks = blocks.select("task", "metric").unique(maintain_order=True).rows()
     with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(2.6 * len(models) + 0.6, 4.4), layout="constrained")
-        axes = figure.subplots(2, len(models), sharex=True, sharey="row", squeeze=False)
-        for column, (model,) in enumerate([(model,) for model in models]):
-            rows = blocks.filter(pl.col("model") == model)
-            top, bottom = axes[:, column]
-            top.errorbar(rows["block"], rows["mean"], yerr=rows["std"], marker="o", capsize=3)
-            bottom.bar(rows["block"], rows["weight"], yerr=rows["weight_std"], capsize=3)
-            top.set_title(model)
-            bottom.set(xlabel="block", xticks=rows["block"].to_list())
-        axes[0, 0].set_ylabel(f"linear probe, {metric} (%)")
-        axes[1, 0].set_ylabel("CGP gate weight")
+        size = (2.6 * len(models) + 0.6, 4.4 * len(tasks))
+        figure = Figure(figsize=size, layout="constrained")
+        axes = figure.subplots(
+            2 * len(tasks), len(models), sharex="col", sharey="row", squeeze=False
+        )
+        for row, (task, metric) in enumerate(tasks):
+            for column, model in enumerate(models):
+                rows = blocks.filter(pl.col("model") == model, pl.col("task") == task)
+                top, bottom = axes[2 * row : 2 * row + 2, column]
+                top.errorbar(rows["block"], rows["mean"], yerr=rows["std"], marker="o", capsize=3)
+                bottom.bar(rows["block"], rows["weight"], yerr=rows["weight_std"], capsize=3)
+                top.set_title(f"{model}, {task}")
+                bottom.set(xlabel="block", xticks=rows["block"].to_list())
+            axes[2 * row, 0].set_ylabel(f"linear probe, {metric} (%)")
+            axes[2 * row + 1, 0].set_ylabel("CGP gate weight")
         _save(figure, path)
 
 
-def draw_prototypes(sweep: pl.DataFrame, metric: str, title: str, path: Path) -> None:
-    """Draw CGP's result against its number of prototypes.
+def draw_prototypes(sweep: pl.DataFrame, model: str, path: Path) -> None:
+    """Draw CGP's result against its number of prototypes, one panel per task.
 
     Parameters
     ----------
     sweep
-        Columns prototypes, mean, std (in %).
+        Columns task, metric, prototypes, mean, std (in %).
     """
+    panels = sweep.partition_by("task", maintain_order=True)
     with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(4.4, 3.2), layout="constrained")
-        axes = figure.subplots()
-        axes.errorbar(sweep["prototypes"], sweep["mean"], yerr=sweep["std"], marker="o", capsize=3)
-        axes.set_xscale("log", base=2)
-        axes.set_xticks(sweep["prototypes"].to_list(), [str(n) for n in sweep["prototypes"]])
-        axes.set(title=title, xlabel="prototypes", ylabel=f"{metric} (%)")
+        figure = Figure(figsize=(4.0 * len(panels) + 0.4, 3.2), layout="constrained")
+        for axes, part in zip(
+            figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True
+        ):
+            counts = part["prototypes"].to_list()
+            axes.errorbar(counts, part["mean"], yerr=part["std"], marker="o", capsize=3)
+            axes.set_xscale("log", base=2)
+            axes.set_xticks(counts, [str(count) for count in counts])
+            axes.set(title=f"{model}, {part['task'][0]}", xlabel="prototypes")
+            axes.set_ylabel(f"{part['metric'][0]} (%)")
+        _save(figure, path)
+
+
+def draw_attention(
+    names: Sequence[str],
+    maps: Sequence[NDArray[np.float32]],
+    sinks: pl.DataFrame,
+    path: Path,
+) -> None:
+    """Draw the last block's attention, and how much attention falls on CLS in every block.
+
+    Parameters
+    ----------
+    maps
+        One [1+N, 1+N] per model, mean over heads: query, then key; CLS first.
+    sinks
+        Columns model, block (from 1), cls_share.
+    """
+    with mpl.rc_context(_STYLE | {"axes.grid": False}):
+        figure = Figure(figsize=(3.2 * len(names) + 3.4, 3.2), layout="constrained")
+        row = figure.subplots(1, len(names) + 1, squeeze=False)[0]
+        for axes, name, attention in zip(row, names, maps, strict=False):
+            image = axes.imshow(np.log10(np.maximum(attention, 1e-6)), cmap="magma", vmin=-4)
+            axes.set(title=name, xlabel="key (0 is CLS)", ylabel="query")
+            figure.colorbar(image, ax=axes, label="log10 attention")
+        for (model,), part in _groups(sinks, ["model"]):
+            row[-1].plot(part["block"], part["cls_share"], marker="o", label=str(model))
+        row[-1].set(title="attention of patches on CLS", xlabel="block", ylim=(0, None))
+        row[-1].set_xticks(sinks["block"].unique().sort().to_list())
+        row[-1].legend(fontsize=7)
         _save(figure, path)
 
 

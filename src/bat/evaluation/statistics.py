@@ -1,43 +1,20 @@
 """The spread of a number: over folds and seeds, and over the clips it was measured on."""
 
+import math
 from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 
-from bat.evaluation.metrics import METRICS, Booleans, Floats
+from bat.evaluation.metrics import LOWER_IS_BETTER, METRICS
+from bat.evaluation.predictions import Events, Floats, Predictions, Texts
 
-
-@dataclass(frozen=True, kw_only=True)
-class Predictions:
-    """Scores of one run on its test fold.
-
-    Attributes
-    ----------
-    fold, seed
-        Which run.
-    clips
-        Ids of the test clips, in the order of the rows below.
-    scores : [N, C]
-        Probabilities, rounded to single precision.
-    present : [N, C]
-        Labels.
-    """
-
-    fold: str
-    seed: int
-    clips: list[str]
-    scores: Floats
-    present: Booleans
-
-    def __post_init__(self) -> None:
-        # As stored: whatever is computed now can be computed again from the file.
-        object.__setattr__(self, "scores", self.scores.astype(np.float32).astype(np.float64))
+__all__ = ["Events", "Predictions", "Summary", "Texts", "summarise"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Summary:
-    """One cell of the main table, as shares between 0 and 1."""
+    """One cell of the main table, as shares between 0 and 1 (error rates may exceed 1)."""
 
     mean: float
     std: float
@@ -73,19 +50,21 @@ def summarise(
     for run in runs:
         weights = _draws(run.fold, len(run.clips), resamples, seed)
         counts = np.concatenate([np.ones((1, len(run.clips))), weights])
-        of_run = METRICS[metric](run.scores, run.present, counts)
+        of_run = METRICS[metric](run, counts)
         values.append(of_run[0])
         resampled.append(of_run[1:])
     mean = float(np.mean(values))
     tail = (1 - confidence) / 2
-    lower, upper = np.quantile(np.mean(resampled, axis=0), [tail, 1 - tail])
+    # A resample without anything to be found has no value, and says nothing about the spread.
+    lower, upper = np.nanquantile(np.mean(resampled, axis=0), [tail, 1 - tail])
+    largest = math.inf if metric in LOWER_IS_BETTER else 1.0
     return Summary(
         mean=mean,
         std=float(np.std(values, ddof=1)) if len(values) > 1 else 0.0,
         # The basic interval: a resample repeats clips, which raises average precision; turning the
         # quantiles around the estimate takes that bias out instead of adding it.
         low=max(0.0, 2 * mean - float(upper)),
-        high=min(1.0, 2 * mean - float(lower)),
+        high=min(largest, 2 * mean - float(lower)),
         clips=sum({run.fold: len(run.clips) for run in runs}.values()),
         folds=len({run.fold for run in runs}),
         seeds=len({run.seed for run in runs}),

@@ -69,8 +69,31 @@ class GatedAttention(nn.Module):
 
     def forward(self, x_BND: Tensor) -> Tensor:
         """Attend over the tokens [B, N, D] of each sample."""
+        return self._project(attend(*self._queries_keys_values(x_BND)), x_BND)
+
+    def with_queries(self, x_BND: Tensor, extra_BqD: Tensor) -> tuple[Tensor, Tensor]:
+        """Attend over the tokens, and let extra queries attend over them too.
+
+        The extra queries give neither keys nor values: they see the tokens and are seen by none.
+
+        Returns
+        -------
+        tuple of Tensor
+            Attention's output for the tokens, [B, N, D], as of ``forward``, and for the extra
+            queries, [B, q, D].
+        """
         queries, keys, values = self._queries_keys_values(x_BND)
-        mixed = attend(queries, keys, values).transpose(1, 2).flatten(2)
+        width = self.proj.out_features
+        extra = F.linear(extra_BqD, self.qkv.weight[:width], self.qkv.bias[:width])
+        extra = extra.view(*extra_BqD.shape[:2], self.heads, -1).transpose(1, 2)
+        return (
+            self._project(attend(queries, keys, values), x_BND),
+            self._project(attend(extra, keys, values), extra_BqD),
+        )
+
+    def _project(self, mixed_BHNd: Tensor, x_BND: Tensor) -> Tensor:
+        """Join the heads, apply the gate of the inputs x and project."""
+        mixed = mixed_BHNd.transpose(1, 2).flatten(2)
         if self.gate is not None:
             mixed = mixed * torch.sigmoid(self.gate(x_BND))
         out: Tensor = self.proj(mixed)
@@ -115,6 +138,20 @@ class PostNormBlock(nn.Module):
 
     def with_mlp_output(self, x_BND: Tensor) -> tuple[Tensor, Tensor]:
         """Return the block's output and its MLP's output before residual and LN2."""
-        x_BND = self.norm1(x_BND + self.drop_path(self.attn(x_BND)))
+        return self._after_attention(x_BND, self.attn(x_BND))
+
+    def with_queries(self, x_BND: Tensor, extra_BqD: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the block's output for its tokens, [B, N, D], and for extra queries, [B, q, D].
+
+        The queries read the tokens and pass the whole block; the tokens do not see them.
+        """
+        attended, extra = self.attn.with_queries(x_BND, extra_BqD)
+        return (
+            self._after_attention(x_BND, attended)[0],
+            self._after_attention(extra_BqD, extra)[0],
+        )
+
+    def _after_attention(self, x_BND: Tensor, attended_BND: Tensor) -> tuple[Tensor, Tensor]:
+        x_BND = self.norm1(x_BND + self.drop_path(attended_BND))
         mlp_BND: Tensor = self.mlp(x_BND)
         return self.norm2(x_BND + self.drop_path(mlp_BND)), mlp_BND

@@ -5,14 +5,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from bat.errors import BatError
-from bat.models.encoder import AudioTransformer
+from bat.models.base import Encoder
+from bat.models.registry import build_encoder
 from bat.models.tokens import Tokens
+from bat.models.weights import load_strict, read_safetensors
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,22 +40,28 @@ class InputScaling:
 
 
 def save_encoder(
-    path: Path, encoder: AudioTransformer, architecture: dict[str, Any], scaling: InputScaling
+    path: Path, encoder: Encoder, architecture: dict[str, Any], scaling: InputScaling
 ) -> None:
     """Write an encoder.
 
     Parameters
     ----------
     architecture
-        Keyword arguments of :class:`AudioTransformer`, without ``drop_path``.
+        What :func:`build_encoder` takes. ``pretrained`` is left out: it says where weights came
+        from, and the file holds the weights.
     """
+    architecture = {k: v for k, v in architecture.items() if k != "pretrained"}
     description = {"architecture": architecture, "scaling": asdict(scaling)}
     # One metadata key only: safetensors does not keep the order of several.
     metadata = {"bat": json.dumps(description, sort_keys=True)}
-    save_file({k: v.contiguous() for k, v in encoder.state_dict().items()}, path, metadata)
+    # Cloned: safetensors refuses names that share memory, as those of BEATs' position biases.
+    state = {
+        k: v.clone(memory_format=torch.contiguous_format) for k, v in encoder.state_dict().items()
+    }
+    save_file(state, path, metadata)
 
 
-def read_encoder(path: Path, *, drop_path: float = 0.0) -> tuple[AudioTransformer, InputScaling]:
+def read_encoder(path: Path, *, drop_path: float = 0.0) -> tuple[Encoder, InputScaling]:
     """Read an encoder; every weight must be there and none may be left over.
 
     Parameters
@@ -69,34 +77,31 @@ def read_encoder(path: Path, *, drop_path: float = 0.0) -> tuple[AudioTransforme
     Raises
     ------
     BatError
-        If the file is absent or damaged, or a weight is missing, unexpected or mis-shaped.
+        If the file is absent or damaged, its encoder cannot be built, or a weight is missing,
+        unexpected or of another shape.
     """
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
-        raise BatError(f"{path}: expected a safetensors file, found: {error}") from error
+    state, metadata = read_safetensors(path)
     if "bat" not in metadata:
         raise BatError(f"{path}: expected an encoder of this project; its description is missing")
-    description = json.loads(metadata["bat"])
-    encoder = AudioTransformer(**description["architecture"], drop_path=drop_path)
     try:
-        encoder.load_state_dict(state, strict=True)
-    except RuntimeError as error:
-        raise BatError(f"{path}: {' '.join(str(error).split())}") from None
-    return encoder.eval(), InputScaling(**description["scaling"])
+        description = json.loads(metadata["bat"])
+        architecture, scaling = description["architecture"], InputScaling(**description["scaling"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise BatError(f"{path}: the description of its encoder is damaged: {error}") from error
+    encoder = build_encoder(architecture, drop_path=drop_path)
+    load_strict(encoder, state, str(path))
+    return encoder.eval(), scaling
 
 
 class ScaledEncoder(nn.Module):
     """An encoder that takes spectrograms as the front end makes them."""
 
-    def __init__(self, encoder: AudioTransformer, scaling: InputScaling) -> None:
+    def __init__(self, encoder: Encoder, scaling: InputScaling) -> None:
         super().__init__()
         self.encoder, self.scaling = encoder, scaling
 
     def forward(self, spectrogram: Tensor) -> Tokens:
-        """Encode a spectrogram [B, 1, T, F]; see :meth:`AudioTransformer.forward`."""
+        """Encode a spectrogram [B, 1, T, F]; see :meth:`GridEncoder.forward`."""
         tokens: Tokens = self.encoder(self.scaling(spectrogram))
         return tokens
 

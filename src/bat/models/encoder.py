@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 import bat.compat  # noqa: F401  (makes timm importable beside a CPU-only torch)
 from bat.errors import BatError
+from bat.models.base import GridEncoder, frequency_patches
 from bat.models.blocks import NORM_EPS, PostNormBlock, initialise
 from bat.models.positions import PositionOrder, sine_cosine_positions
 from bat.models.tokens import Tokens
@@ -41,7 +42,7 @@ def _initialise_patches(convolution: nn.Conv2d) -> None:
         nn.init.zeros_(convolution.bias)
 
 
-class AudioTransformer(nn.Module):
+class AudioTransformer(GridEncoder):
     """Post-norm vision transformer on spectrogram patches (BAT; ungated: EAT, SSLAM).
 
     Parameter names are those of the released weights, so that these load with ``strict=True``.
@@ -86,10 +87,8 @@ class AudioTransformer(nn.Module):
         drop_path: float = 0.0,
     ) -> None:
         super().__init__()
-        if mel_bins % patch_size:
-            raise BatError(f"encoder: {mel_bins} mel bins are no multiple of patch {patch_size}")
         self.width, self.depth, self.patch_size = width, depth, patch_size
-        self.frequency_patches = mel_bins // patch_size
+        self.frequency_patches = frequency_patches(mel_bins=mel_bins, patch_size=patch_size)
         self.grid_time_patches = grid_time_patches
         self.cls_token = nn.Parameter(torch.randn(1, 1, width) * 0.02)
         positions = sine_cosine_positions(
@@ -119,38 +118,6 @@ class AudioTransformer(nn.Module):
         )
         self.apply(initialise)
         _initialise_patches(self.patch_embed.proj)
-
-    def forward(self, spectrogram: Tensor) -> Tokens:
-        """Encode whole clips.
-
-        Parameters
-        ----------
-        spectrogram : Tensor [B, 1, time, mel]
-            Time must be a multiple of the patch size.
-
-        Returns
-        -------
-        Tokens
-            CLS and patch tokens after every block. An input with more time patches than the
-            position grid is encoded in chunks of the grid's length, each with its own CLS token:
-            the patch tokens are concatenated, the CLS tokens averaged.
-
-        Raises
-        ------
-        BatError
-            If the spectrogram has another shape.
-        """
-        self._check(spectrogram)
-        chunk_frames = self.grid_time_patches * self.patch_size
-        chunks = [
-            self._encode_chunk(chunk) for chunk in torch.split(spectrogram, chunk_frames, dim=2)
-        ]
-        if len(chunks) == 1:
-            return chunks[0]
-        return Tokens(
-            cls=torch.stack([chunk.cls for chunk in chunks]).mean(dim=0),
-            patches=torch.cat([chunk.patches for chunk in chunks], dim=3),
-        )
 
     def encode_visible(self, spectrogram: Tensor, keep_BVn: Tensor) -> tuple[Tensor, Tensor]:
         """Encode only the visible patches of V masked views of each clip (the student).
@@ -212,6 +179,45 @@ class AudioTransformer(nn.Module):
             outputs.append((x if target == "eob" else mlp)[:, 1:])
         return torch.stack(outputs)
 
+    def with_queries(self, spectrogram: Tensor, queries_LqD: Tensor) -> tuple[Tensor, Tensor]:
+        """Encode whole clips while queries of their own read every block.
+
+        Each block's queries attend over the tokens that the block receives, pass the rest of the
+        block and are dropped; the tokens do not see them.
+
+        Parameters
+        ----------
+        spectrogram : Tensor [B, 1, time, mel]
+            Time must be a multiple of the patch size.
+        queries_LqD : Tensor [L, q, D]
+            The q queries of each block.
+
+        Returns
+        -------
+        tuple of Tensor
+            CLS token of the last block, [B, D], and the queries' output of each block,
+            [L, B, q, D]. Of an input with more time patches than the position grid both are
+            averaged over the chunks, as CLS tokens are in ``forward``.
+
+        Raises
+        ------
+        BatError
+            If the spectrogram or the queries have another shape.
+        """
+        self._check(spectrogram)
+        if queries_LqD.ndim != 3 or queries_LqD.shape[::2] != (self.depth, self.width):
+            raise BatError(
+                f"encoder: expected queries [{self.depth}, q, {self.width}], "
+                f"found {list(queries_LqD.shape)}"
+            )
+        chunk_frames = self.grid_time_patches * self.patch_size
+        chunks = [
+            self._read_chunk(chunk, queries_LqD)
+            for chunk in torch.split(spectrogram, chunk_frames, dim=2)
+        ]
+        cls, queries = zip(*chunks, strict=True)
+        return torch.stack(cls).mean(dim=0), torch.stack(queries).mean(dim=0)
+
     @torch.no_grad()
     def attention(self, spectrogram: Tensor) -> Tensor:
         """Return the attention maps [L, B, H, 1+N, 1+N] of clips that fit the position grid.
@@ -247,20 +253,15 @@ class AudioTransformer(nn.Module):
             x = block(x)
             outputs.append(x)
         tokens_LBND = torch.stack(outputs)
-        patches = tokens_LBND[:, :, 1:].transpose(2, 3)
-        return Tokens(
-            cls=tokens_LBND[:, :, 0],
-            patches=patches.reshape(*patches.shape[:3], -1, self.frequency_patches),
-        )
+        return self._tokens(tokens_LBND[:, :, 1:], cls_LBD=tokens_LBND[:, :, 0])
 
-    def _check(self, spectrogram: Tensor) -> None:
-        mel_bins = self.frequency_patches * self.patch_size
-        fits = spectrogram.ndim == 4 and spectrogram.shape[1] == 1
-        if not fits or spectrogram.shape[3] != mel_bins or spectrogram.shape[2] % self.patch_size:
-            raise BatError(
-                f"encoder: expected a spectrogram [B, 1, multiple of {self.patch_size}, "
-                f"{mel_bins}], found {list(spectrogram.shape)}"
-            )
+    def _read_chunk(self, spectrogram: Tensor, queries_LqD: Tensor) -> tuple[Tensor, Tensor]:
+        x = self._with_cls(*self._embed(spectrogram))
+        outputs = []
+        for block, queries_qD in zip(self._blocks(), queries_LqD, strict=True):
+            x, output_BqD = block.with_queries(x, queries_qD.expand(len(x), -1, -1))
+            outputs.append(output_BqD)
+        return x[:, 0], torch.stack(outputs)
 
     def _check_one_grid(self, spectrogram: Tensor) -> None:
         self._check(spectrogram)

@@ -42,3 +42,7 @@ class Tokens:
     def select(self, clips: Tensor | slice) -> "Tokens":
         """Return the tokens of some clips (an index tensor or a slice of the batch axis)."""
         return Tokens(cls=self.cls[:, clips], patches=self.patches[:, clips])
+
+    def float(self) -> "Tokens":
+        """Return the tokens in float32."""
+        return Tokens(cls=self.cls.float(), patches=self.patches.float())

@@ -11,7 +11,25 @@ NamedParameters = Iterable[tuple[str, nn.Parameter]]
 
 # Learned inputs and mixing weights of the probes: shrinking them has no meaning.
 _PROBE_NEVER_DECAYED = {"block_attention", "prototype_vectors", "vqt"}
-_ENCODER_NEVER_DECAYED = {"cls_token", "pos_embed"}
+# Learned inputs and positions of the encoders, BEATs's table of relative ones among them.
+_ENCODER_NEVER_DECAYED = {
+    "cls_token",
+    "dist_token",
+    "reg_token",
+    "pos_embed",
+    "relative_attention_bias",
+}
+# An encoder may keep a foreign model under one of these names.
+_WRAPPER = r"(?:model\.|encoder\.)?"
+# Blocks of this project and of timm, and of BEATs.
+_BLOCK = re.compile(_WRAPPER + r"(?:blocks|encoder\.layers)\.(\d+)\.")
+# What comes before the first block, except the norm right before it.
+_INPUT = re.compile(
+    _WRAPPER + r"(?:cls_token|dist_token|reg_token|pos_embed|patch_embed|"
+    r"patch_embedding|post_extract_proj|pos_conv)(?:\.|$)"
+    # BEATs's norm of the patches; its "encoder.layer_norm" comes right before the blocks.
+    r"|layer_norm\."
+)
 
 
 def probe_groups(probe: nn.Module, *, weight_decay: float) -> list[ParameterGroup]:
@@ -39,13 +57,26 @@ def probe_groups(probe: nn.Module, *, weight_decay: float) -> list[ParameterGrou
 def layer_index(name: str, depth: int) -> int:
     """Place of a parameter in the layer-wise decay.
 
-    0 for CLS token, positions and patch embedding; k+1 for block k; depth+1 for everything else
-    (``pre_norm`` and the head).
+    Parameters
+    ----------
+    name : str
+        In an `AudioTransformer`, `BeatsEncoder` or `TimmEncoder`, or in a module that names its
+        parameters like one of them.
+    depth : int
+        Number of encoder blocks.
+
+    Returns
+    -------
+    int
+        0 for CLS token (and timm's distillation and register tokens), positions and patch
+        embedding, in BEATs with its norm, projection and convolutional positions; k+1 for
+        block k; depth+1 for everything else: the norm right before the first block, a norm after
+        the last, the head, unknown names.
     """
-    if name.partition(".")[0] in {"cls_token", "pos_embed", "patch_embed"}:
-        return 0
-    block = re.match(r"blocks\.(\d+)\.", name)
-    return int(block[1]) + 1 if block else depth + 1
+    block = _BLOCK.match(name)
+    if block:
+        return int(block[1]) + 1
+    return 0 if _INPUT.match(name) else depth + 1
 
 
 def layer_decay_groups(
@@ -63,7 +94,8 @@ def layer_decay_groups(
     layer_decay : float
         Ratio of the learning rates of neighbouring layers.
     weight_decay : float
-        Not applied to one-dimensional parameters, CLS token and positions.
+        Not applied to one-dimensional parameters, CLS token and positions (BEATs's table of
+        relative positions too; its positional convolution is decayed as a convolution).
 
     Returns
     -------
@@ -76,7 +108,7 @@ def layer_decay_groups(
         if not parameter.requires_grad:
             continue
         layer = layer_index(name, depth)
-        undecayed = parameter.ndim == 1 or name in _ENCODER_NEVER_DECAYED
+        undecayed = parameter.ndim == 1 or not _ENCODER_NEVER_DECAYED.isdisjoint(name.split("."))
         decay = 0.0 if undecayed else weight_decay
         scale = layer_decay ** (depth + 1 - layer)
         group = groups.setdefault(

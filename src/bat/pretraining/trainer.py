@@ -1,42 +1,31 @@
 """Pretraining from the first step to the last."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import polars as pl
 import torch
 from torch import Tensor
 
-from bat.audio.augmentation import roll_in_time
-from bat.models.checkpoint import InputScaling
 from bat.models.decoders import CNNDecoder, ViTDecoder
 from bat.models.encoder import AudioTransformer
-from bat.optimisation.batches import shuffled_batches
 from bat.optimisation.schedules import ema_decay, learning_rate, set_learning_rate
+from bat.pretraining.curves import CURVES
 from bat.pretraining.masking import inverse_block_mask
 from bat.pretraining.step import Student, pretraining_step, teacher_of
 from bat.progress import track
-
-# Training curves: one row per logged step.
-CURVES = pl.DataFrame(
-    schema={
-        "step": pl.Int64,
-        "global_loss": pl.Float64,
-        "local_loss": pl.Float64,
-        "learning_rate": pl.Float64,
-        "ema_decay": pl.Float64,
-    }
-)
 
 
 def pretrain(
     encoder: AudioTransformer,
     decoder: ViTDecoder | CNNDecoder,
-    spectrograms: Tensor,
-    scaling: InputScaling,
+    inputs: Callable[[Tensor, torch.Generator], Tensor],
+    batches: Tensor,
     settings: dict[str, Any],
     *,
     seed: int,
+    bfloat16: bool = False,
 ) -> tuple[AudioTransformer, pl.DataFrame]:
     """Train an encoder by masked latent regression.
 
@@ -44,14 +33,16 @@ def pretrain(
     ----------
     encoder, decoder
         The student, trained in place.
-    spectrograms : Tensor [N, 1, T, F]
-        What the front end made of the clips to hear.
-    scaling
-        Brings spectrograms to the encoder's input.
+    inputs
+        From the indices of clips to what the encoder takes, [B, 1, time, mel].
+    batches : Tensor [steps, batch], int64
+        Clips of every step.
     settings
-        Steps, batch, views, mask, target, schedules: the section ``pretraining`` of a model.
+        Views, mask, target, schedules: the section ``pretraining`` of a model.
     seed
-        Seed of the order of clips, rolls, masks and noise.
+        Seed of rolls, masks and noise.
+    bfloat16
+        Run the models under bfloat16 autocast.
 
     Returns
     -------
@@ -66,46 +57,44 @@ def pretrain(
         fused=True,
     )
     generator = torch.Generator().manual_seed(seed)
-    steps = settings["steps"]
-    batches = shuffled_batches(
-        len(spectrograms), steps=steps, batch_size=settings["batch_size"], seed=seed
-    )
+    noise = torch.Generator(next(encoder.parameters()).device).manual_seed(seed)
     curves = []
     for step, batch in enumerate(track(batches, "pretraining")):
-        rate = learning_rate(
-            step,
-            peak=settings["learning_rate"],
-            floor=settings["minimum_learning_rate"],
-            warmup_steps=settings["warmup_steps"],
-            steps=steps,
-        )
+        rate, decay = _schedules(step, len(batches), settings)
         set_learning_rate(optimizer, rate)
-        decay = ema_decay(
-            step + 1,
-            start=settings["ema"]["start"],
-            end=settings["ema"]["end"],
-            warmup_steps=settings["ema"]["ramp_steps"],
-        )
-        heard = spectrograms[batch]
-        if settings["time_roll"]:
-            heard = roll_in_time(heard, generator)
+        heard = inputs(batch, generator)
         losses = pretraining_step(
             student,
             teacher,
             optimizer,
-            scaling(heard),
-            _masks(len(heard), encoder, settings, generator),
+            heard,
+            _masks(len(heard), encoder, settings, generator).to(heard.device),
             ema_decay=decay,
             target=settings["target"],
             gradient_clip=settings["gradient_clip"],
-            generator=generator,
+            bfloat16=bfloat16,
+            generator=noise,
         )
-        if step % settings["log_every"] == 0 or step == steps - 1:
+        if step % settings["log_every"] == 0 or step == len(batches) - 1:
             local = float(losses.local_loss)
             _stop_unless_finite(local, step)
             curves.append((step, float(losses.global_loss), local, rate, decay))
     kept = encoder if settings["keep"] == "student" else teacher
     return kept.eval(), pl.DataFrame(curves, schema=CURVES.schema, orient="row")
+
+
+def _schedules(step: int, steps: int, settings: dict[str, Any]) -> tuple[float, float]:
+    """Return the learning rate of a step and the teacher's decay after it."""
+    rate = learning_rate(
+        step,
+        peak=settings["learning_rate"],
+        floor=settings["minimum_learning_rate"],
+        warmup_steps=settings["warmup_steps"],
+        steps=steps,
+    )
+    ema = settings["ema"]
+    decay = ema_decay(step + 1, start=ema["start"], end=ema["end"], warmup_steps=ema["ramp_steps"])
+    return rate, decay
 
 
 def _masks(

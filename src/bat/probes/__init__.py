@@ -1,7 +1,8 @@
 """Probes: small trained heads that read what a frozen encoder knows.
 
 A probe is built by name. Its module is imported then and not before, so that a stage depends on
-the code of the one probe it trains.
+the code of the one probe it trains. The visual query probe is not among them: it reads a live
+encoder, not tokens, and is built on that encoder; see ``bat.probes.vqt``.
 """
 
 import importlib
@@ -17,6 +18,7 @@ PROBES = {
     "cgp": ("bat.probes.cgp", "ConvexGatedProbe"),
     "protobin": ("bat.probes.protobin", "ProtoBinProbe"),
     "head2toe": ("bat.probes.head2toe", "Head2ToeProbe"),
+    "asr": ("bat.probes.asr", "AsrProbe"),
 }
 
 
@@ -32,7 +34,7 @@ def build(
 
     Parameters
     ----------
-    name : {"lp", "lcgp", "cgp", "protobin", "head2toe"}
+    name : {"lp", "lcgp", "cgp", "protobin", "head2toe", "asr"}
         The probe.
     depth, width : int
         Blocks L and width D of the encoder whose tokens it reads.

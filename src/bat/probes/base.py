@@ -20,11 +20,36 @@ class Probe(nn.Module, ABC):
 
     ``features`` is everything before the first trained parameter: with frozen tokens it is
     computed once per clip, not once per step. ``classify`` is the rest.
+
+    Parameters
+    ----------
+    depth, width : int
+        Blocks L and width D of the encoder whose tokens it reads.
     """
 
-    @abstractmethod
+    def __init__(self, *, depth: int, width: int) -> None:
+        super().__init__()
+        self.depth, self.width = depth, width
+
     def features(self, tokens: Tokens) -> Tensor:
-        """Return what the probe reads of the tokens, batch first: [B, ...]."""
+        """Return what the probe reads of the tokens, batch first: [B, ...].
+
+        Raises
+        ------
+        BatError
+            If the tokens are of another number of blocks or another width.
+        """
+        if (tokens.cls.shape[0], tokens.cls.shape[2]) != (self.depth, self.width):
+            raise BatError(
+                f"probe: expected tokens cls [{self.depth}, B, {self.width}] and patches "
+                f"[{self.depth}, B, {self.width}, T, F], "
+                f"found {list(tokens.cls.shape)} and {list(tokens.patches.shape)}"
+            )
+        return self._read(tokens)
+
+    @abstractmethod
+    def _read(self, tokens: Tokens) -> Tensor:
+        """Return the features [B, ...] of tokens that fit the probe."""
 
     @abstractmethod
     def classify(self, features: Tensor) -> Tensor:

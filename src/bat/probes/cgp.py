@@ -47,7 +47,7 @@ class ConvexGatedProbe(Probe):
         frame_wise: bool = False,
         dropout: float = 0.2,
     ) -> None:
-        super().__init__()
+        super().__init__(depth=depth, width=width)
         check_pooling(pooling, frame_wise)
         self.pooling, self.frame_wise = pooling, frame_wise
         self.block_attention = nn.Parameter(torch.ones(depth))
@@ -55,7 +55,7 @@ class ConvexGatedProbe(Probe):
         self.dropout = nn.Dropout(dropout)
         self.fc = linear(3 * prototypes, classes)
 
-    def features(self, tokens: Tokens) -> Tensor:
+    def _read(self, tokens: Tokens) -> Tensor:
         """Return unit tokens, [B, L, 1+N, D], frame-wise [B, T, L, 1+F, D].
 
         Row 0 belongs to the middle feature: the CLS token, or the mean of the unit patches (the

@@ -42,7 +42,7 @@ class Head2ToeProbe(Probe):
         lasso: float = 0.0,
         dropout: float = 0.0,
     ) -> None:
-        super().__init__()
+        super().__init__(depth=depth, width=width)
         check_pooling(pooling, frame_wise)
         self.pooling, self.frame_wise, self.lasso = pooling, frame_wise, lasso
         self.register_buffer("group_scale", torch.tensor(float(classes)).sqrt())
@@ -50,7 +50,7 @@ class Head2ToeProbe(Probe):
         self.dropout = nn.Dropout(dropout)
         self.fc = linear(depth * width, classes)
 
-    def features(self, tokens: Tokens) -> Tensor:
+    def _read(self, tokens: Tokens) -> Tensor:
         """Return the concatenated pooled tokens, [B, L*D], frame-wise [B, T, L*D]."""
         return pooled(tokens, self.pooling, self.frame_wise).flatten(-2)
 

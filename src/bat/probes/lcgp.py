@@ -40,7 +40,7 @@ class LinearConvexGatedProbe(Probe):
         frame_wise: bool = False,
         dropout: float = 0.0,
     ) -> None:
-        super().__init__()
+        super().__init__(depth=depth, width=width)
         check_pooling(pooling, frame_wise)
         self.pooling, self.frame_wise = pooling, frame_wise
         self.block_attention = nn.Parameter(torch.zeros(depth))
@@ -48,7 +48,7 @@ class LinearConvexGatedProbe(Probe):
         self.dropout = nn.Dropout(dropout)
         self.fc = linear(width, classes)
 
-    def features(self, tokens: Tokens) -> Tensor:
+    def _read(self, tokens: Tokens) -> Tensor:
         """Return the pooled token of every block, [B, L, D], frame-wise [B, T, L, D]."""
         return pooled(tokens, self.pooling, self.frame_wise)
 

@@ -42,7 +42,7 @@ class LinearProbe(Probe):
         block: int = -1,
         dropout: float = 0.0,
     ) -> None:
-        super().__init__()
+        super().__init__(depth=depth, width=width)
         check_pooling(pooling, frame_wise)
         if not -depth <= block < depth:
             raise BatError(f"linear probe: expected one of {depth} blocks, found block {block}")
@@ -51,7 +51,7 @@ class LinearProbe(Probe):
         self.dropout = nn.Dropout(dropout)
         self.fc = linear(width, classes)
 
-    def features(self, tokens: Tokens) -> Tensor:
+    def _read(self, tokens: Tokens) -> Tensor:
         """Return the pooled token [B, D], frame-wise [B, T, D], of the probe's block."""
         block = slice(self.block, self.block + 1 or None)
         one = Tokens(cls=tokens.cls[block], patches=tokens.patches[block])

@@ -37,13 +37,13 @@ class ProtoBinProbe(Probe):
         frame_wise: bool = False,
         dropout: float = 0.0,
     ) -> None:
-        super().__init__()
+        super().__init__(depth=depth, width=width)
         self.frame_wise = frame_wise
         self.prototype_vectors = nn.Parameter(torch.randn(prototypes, width, 1, 1) * 0.02)
         self.dropout = nn.Dropout(dropout)
         self.fc = linear(prototypes, classes)
 
-    def features(self, tokens: Tokens) -> Tensor:
+    def _read(self, tokens: Tokens) -> Tensor:
         """Return the unit patches of the last block, [B, N, D], frame-wise [B, T, F, D]."""
         unit_BTFD = F.normalize(tokens.patches[-1], dim=1).permute(0, 2, 3, 1)
         return unit_BTFD if self.frame_wise else unit_BTFD.flatten(1, 2)

@@ -1,20 +1,35 @@
-"""Train a probe on frozen tokens, and apply it."""
+"""Train a head on what a frozen encoder offers it, and apply it."""
 
 from collections.abc import Callable
+from typing import Any, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from bat.errors import BatError
 from bat.models.tokens import Tokens
-from bat.optimisation import schedules
-from bat.optimisation.batches import shuffled_batches
 from bat.optimisation.groups import probe_groups
-from bat.optimisation.losses import loss_function
+from bat.optimisation.training import Recipe, train
 from bat.probes.base import Probe
 
 # Clips whose features are computed at a time.
 _FEATURE_CLIPS = 256
+
+
+class Feed(Protocol):
+    """What a head reads of some clips: cached features, or whatever the live encoder makes."""
+
+    def __call__(self, clips: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Return the features [B, ...] of clips [B]; a generator means that this is training."""
+
+
+class Head(Protocol):
+    """A probe, or a head inside the live encoder."""
+
+    def classify(self, features: Tensor) -> Tensor:
+        """Return logits."""
+
+    def penalty(self) -> Tensor:
+        """Return the head's addition to the loss."""
 
 
 @torch.no_grad()
@@ -31,97 +46,68 @@ def features_of(probe: Probe, tokens: Tokens) -> Tensor:
     parts = []
     for first in range(0, tokens.clips, _FEATURE_CLIPS):
         part = tokens.select(slice(first, first + _FEATURE_CLIPS))
-        parts.append(probe.features(Tokens(part.cls.float(), part.patches.float())))
+        parts.append(probe.features(part.float()))
     return torch.cat(parts)
 
 
 def train_probe(
-    probe: Probe,
-    features: Tensor,
-    labels: Tensor,
+    probe: nn.Module,
+    feed: Feed,
+    loss_of: Callable[[Tensor, Tensor], Tensor],
+    batches: Tensor,
+    recipe: Recipe,
     *,
-    loss_name: str,
-    steps: int,
-    warmup_steps: int,
-    batch_size: int,
-    learning_rate: float,
-    min_learning_rate: float,
     weight_decay: float,
-    betas: tuple[float, float],
-    seed: int,
-    on_step: Callable[[int, Tensor], None] | None = None,
+    after_step: Callable[[int], None] | None = None,
 ) -> list[float]:
-    """Train a probe with AdamW on the features of a frozen encoder's tokens.
+    """Train a probe with AdamW; the encoder stays as it is.
 
     Parameters
     ----------
-    probe : Probe
+    probe : Probe or another Head
         Trained in place and left in evaluation mode.
-    features : Tensor [B, ...]
-        Features of the training clips; see ``features_of``.
-    labels : Tensor [B] or [B, C] or [B, T, C]
-        Classes (int64) for ``cross_entropy``, else class presence.
-    loss_name : str
-        See ``bat.optimisation.losses``.
-    steps, warmup_steps, batch_size : int
-        Length of the training and of its warm-up; clips per step.
-    learning_rate, min_learning_rate : float
-        Peak and floor of the schedule.
+    feed : Feed
+        Gives the probe's features of clips.
+    loss_of : callable
+        From the logits of a batch and the indices of its clips to a scalar loss.
+    batches : Tensor [steps, batch], int64
+        Clips of every step.
+    recipe : Recipe
+        Steps, schedule and the seed of dropout. The probe is initialised before.
     weight_decay : float
-        Not applied to gate, prototypes and one-dimensional parameters.
-    betas : tuple of float
-        AdamW's averaging coefficients.
-    seed : int
-        Seed of the order of clips and of dropout. The probe is initialised before.
-    on_step : callable, optional
-        Called with the step (from 0) and its loss (a detached scalar).
+        Not applied to gate, prototypes, queries and one-dimensional parameters.
+    after_step : callable, optional
+        Called with the number of steps taken.
 
     Returns
     -------
     list of float
         The loss of every step, penalty included.
-
-    Raises
-    ------
-    BatError
-        If there is not one label per clip.
     """
-    if len(labels) != len(features):
-        raise BatError(f"probe training: expected {len(features)} labels, found {len(labels)}")
-    loss_of = loss_function(loss_name)
-    batches = shuffled_batches(len(features), steps=steps, batch_size=batch_size, seed=seed)
-    optimizer = torch.optim.AdamW(
-        probe_groups(probe, weight_decay=weight_decay), betas=betas, fused=True
-    )
-    losses = []
-    probe.train()
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        for step, batch in enumerate(batches.to(features.device)):
-            rate = schedules.learning_rate(
-                step,
-                peak=learning_rate,
-                floor=min_learning_rate,
-                warmup_steps=warmup_steps,
-                steps=steps,
-            )
-            schedules.set_learning_rate(optimizer, rate)
-            loss = loss_of(probe.classify(features[batch]), labels[batch]) + probe.penalty()
-            optimizer.zero_grad(set_to_none=True)
-            torch.autograd.backward(loss)
-            optimizer.step()
-            losses.append(loss.detach())
-            if on_step is not None:
-                on_step(step, losses[-1])
+    generator = torch.Generator().manual_seed(recipe.seed)
+    head: Any = probe
+
+    def loss_of_batch(batch: Tensor) -> Tensor:
+        probe.train()
+        logits = head.classify(feed(batch, generator))
+        loss: Tensor = loss_of(logits, batch) + head.penalty()
+        return loss
+
+    groups = probe_groups(probe, weight_decay=weight_decay)
+    losses = train(loss_of_batch, groups, batches, recipe, after_step=after_step)
     probe.eval()
-    return torch.stack(losses).tolist()
+    return losses
 
 
 @torch.no_grad()
-def predict(probe: Probe, features: Tensor) -> Tensor:
-    """Return the logits [B, C], or [B, T, C] of a frame-wise probe, of all clips in float32.
+def predict(probe: nn.Module, feed: Feed, clips: Tensor, batch_size: int) -> list[Tensor]:
+    """Return the logits of clips, one tensor each, in float32 on the CPU.
 
-    The probe is put in evaluation mode; ``features`` are those of ``features_of``.
+    The probe is put in evaluation mode.
     """
     probe.eval()
-    return torch.cat([probe.classify(part) for part in torch.split(features, _FEATURE_CLIPS)])
+    head: Any = probe
+    logits: list[Tensor] = []
+    for batch in torch.split(clips, batch_size):
+        logits += head.classify(feed(batch)).float().cpu()
+    return logits

@@ -28,6 +28,9 @@ from bat.provenance.recipe import (
 )
 
 _PARTIAL = ".partial-"
+# Read once: asking for the mask means setting it, which other threads would see.
+_UMASK = os.umask(0o022)
+os.umask(_UMASK)
 
 
 @dataclass(kw_only=True)
@@ -81,6 +84,10 @@ class Job:
         self._partial.mkdir()
         return self
 
+    def has(self, role: str) -> bool:
+        """Tell whether the job was given input files of a role."""
+        return bool(self.inputs.get(role))
+
     def paths(self, role: str) -> list[Path]:
         """Return the verified input files of a role."""
         return list(self.inputs[role])
@@ -120,6 +127,8 @@ class Job:
         self.write_json(RUN_LOG, self._clock.log(recipe.id))
         names = [output.name for output in recipe.outputs] + [RUN_LOG, RECIPE]
         for name in names:
+            # safetensors makes files that only their owner may read
+            self.output(name).chmod(0o666 & ~_UMASK)
             _flush(self.output(name))
         self._check_not_stale()
         (self.folder / RECIPE).unlink(missing_ok=True)

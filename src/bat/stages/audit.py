@@ -30,7 +30,7 @@ def run(job: Job, settings: AuditSettings) -> None:
     verifier.check_links()
     if verifier.problems:
         raise BatError(f"{len(verifier.problems)} problems, the first: {verifier.problems[0]}")
-    checked = _check_leaks(verifier.recipes)
+    checked, unknown = _check_leaks(verifier.recipes)
     job.write_json(
         "verified.json",
         {
@@ -38,38 +38,53 @@ def run(job: Job, settings: AuditSettings) -> None:
             "files": verifier.files,
             "bytes": verifier.bytes,
             "runs_checked_for_leaks": checked,
+            "runs_of_published_encoders": unknown,
             "groups": settings.model_dump(mode="json")["groups"],
         },
     )
 
 
-def _check_leaks(recipes: dict[Path, Recipe]) -> int:
+def _check_leaks(recipes: dict[Path, Recipe]) -> tuple[int, int]:
     """Make sure that no run tests an encoder on a recording that it was pretrained on.
 
     Read from the records: which encoder a run used, which recordings that encoder heard, and which
     recordings the run's test clips are made of.
+
+    Returns
+    -------
+    tuple of int
+        Runs that were checked, and runs of published encoders, of which it is not known.
     """
-    checked = 0
+    checked = unknown = 0
     for folder, recipe in sorted(recipes.items()):
-        for one in recipe.settings.get("runs", []):
+        if recipe.stage not in ("probe", "finetune"):
+            continue
+        for one in recipe.settings["runs"]:
             heard = _heard_by(folder, recipes, one["group"])
-            tested = _tested_in(recipe, one["fold"])
-            shared = sorted(heard & tested)
+            if heard is None:
+                unknown += 1
+                continue
+            shared = sorted(heard & _tested_in(recipe, one["test"]))
             if shared:
                 raise BatError(
                     f"{folder}: fold {one['fold']} tests an encoder on {len(shared)} recordings "
                     f"that it was pretrained on, the first is {shared[0]}"
                 )
             checked += 1
-    return checked
+    return checked, unknown
 
 
-def _heard_by(folder: Path, recipes: dict[Path, Recipe], group: str) -> set[str]:
-    """Collect what the encoder of a group heard, by following a record's inputs."""
+def _heard_by(folder: Path, recipes: dict[Path, Recipe], group: str) -> set[str] | None:
+    """Collect what the encoder of a group heard, by following a record's inputs.
+
+    None where it is a published encoder: what that heard is not on record here.
+    """
     pending, heard = [folder], set[str]()
     while pending:
         here = pending.pop()
         recipe = recipes[here]
+        if recipe.stage == "convert" and recipe.selection["group"] == group:
+            return None
         if recipe.stage == "pretrain" and recipe.selection["group"] == group:
             heard |= set(json.loads((here / "clips.json").read_text())["recordings"])
         if recipe.selection.get("group", group) == group:
@@ -79,11 +94,11 @@ def _heard_by(folder: Path, recipes: dict[Path, Recipe], group: str) -> set[str]
     return heard
 
 
-def _tested_in(recipe: Recipe, fold: str) -> set[str]:
-    """Collect the recordings that the test clips of a fold are made of."""
+def _tested_in(recipe: Recipe, parts: list[str]) -> set[str]:
+    """Collect the recordings that the test clips of a fold, some parts, are made of."""
     (manifest,) = [known.path for known in recipe.inputs if known.role == "manifest"]
     clips = _clips(manifest)
-    return set(clips.manifest[clips.of([fold])]["group"].explode().to_list())
+    return set(clips.manifest[clips.of(parts)]["group"].explode().to_list())
 
 
 @cache

@@ -12,12 +12,11 @@ from sklearn.preprocessing import StandardScaler
 
 from bat.data.clips import Clips, read_clips
 from bat.data.shards import read_spectrograms
-from bat.evaluation.metrics import Floats
+from bat.evaluation.predictions import Floats, Predictions
 from bat.evaluation.runs import run_metrics, write_predictions
-from bat.evaluation.statistics import Predictions
-from bat.params import Baseline, MultiClassTask
+from bat.params.methods import Baseline
 from bat.provenance.job import Job
-from bat.settings import BaselineSettings
+from bat.settings import BaselineSettings, Run
 
 DETERMINISM = "bitwise-same-hardware"
 
@@ -29,22 +28,22 @@ def run(job: Job, settings: BaselineSettings) -> None:
     clips.check_order(shard.clip_ids, job.path("spectrograms"))
     values = shard.spectrogram[:, 0].double().numpy()
     features = np.concatenate([values.mean(axis=1), values.std(axis=1)], axis=1)
-    several = not isinstance(settings.task, MultiClassTask)
+    several = settings.goal.kind != "multi-class"
     predictions = [
-        _train_and_test(fold, clips, features, settings.baseline, several=several)
-        for fold in settings.folds
+        _train_and_test(one, clips, features, settings.baseline, several=several)
+        for one in settings.runs
     ]
     write_predictions(job.output("predictions.parquet"), predictions)
-    metrics = [run_metrics(one, settings.task.metrics) for one in predictions]
+    metrics = [run_metrics(one, settings.goal.metrics) for one in predictions]
     selection = {**job.selection, "model": "log-mel", "method": "logistic-regression"}
     job.write_json("metrics.json", {**selection, "classes": clips.classes, "runs": metrics})
 
 
 def _train_and_test(
-    fold: str, clips: Clips, features: Floats, settings: Baseline, *, several: bool
+    one: Run, clips: Clips, features: Floats, settings: Baseline, *, several: bool
 ) -> Predictions:
-    """Fit on every meeting but one and score the clips of that one."""
-    train, test = clips.split(fold)
+    """Fit on the training clips of a fold and score its test clips."""
+    train, _, test = clips.split(train=one.train, validation=one.validation, test=one.test)
     present = clips.present[train]
     known = np.flatnonzero(present.any(axis=0))
     regression = LogisticRegression(
@@ -59,9 +58,9 @@ def _train_and_test(
     scores = np.zeros((len(test), len(clips.classes)))
     scores[:, known] = model.predict_proba(features[test])
     return Predictions(
-        fold=fold,
-        seed=0,
-        clips=[clips.ids[index] for index in test],
+        fold=one.fold,
+        seed=one.seed,
+        clips=clips.manifest["clip_id"][test.tolist()].to_list(),
         scores=scores,
         present=clips.present[test],
     )

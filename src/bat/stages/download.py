@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 from bat.errors import BatError
-from bat.params import FileSource, PackageIndexSource
+from bat.params.data import FileSource, PackageIndexSource
 from bat.provenance.hashing import sha256_of_file
 from bat.provenance.job import Job
 from bat.settings import DownloadSettings

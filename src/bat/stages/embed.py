@@ -4,9 +4,12 @@ import torch
 
 from bat.data.shards import read_spectrograms, write_tokens
 from bat.models.checkpoint import read_encoder
+from bat.models.tokens import Tokens
 from bat.progress import track
 from bat.provenance.job import Job
 from bat.settings import EmbedSettings
+from bat.stages.device import autocast, device, set_precision
+from bat.stages.hearing import padded
 
 DETERMINISM = "bitwise-same-hardware"
 _CLIPS_AT_A_TIME = 32
@@ -15,13 +18,15 @@ _CLIPS_AT_A_TIME = 32
 @torch.no_grad()
 def run(job: Job, settings: EmbedSettings) -> None:
     """Write ``tokens.safetensors``: cls [L, N, D] and patches [L, N, D, T, F] in float16."""
-    torch.set_float32_matmul_precision(settings.compute.float32_matmul_precision)
+    set_precision(settings.compute)
     encoder, scaling = read_encoder(job.path("encoder"))
+    encoder.to(device())
     shard = read_spectrograms(job.path("spectrograms"))
-    batches = [
-        encoder(scaling(batch))
-        for batch in track(torch.split(shard.spectrogram, _CLIPS_AT_A_TIME), "tokens")
-    ]
+    batches = []
+    with autocast(settings.compute.evaluation):
+        for batch in track(torch.split(shard.spectrogram, _CLIPS_AT_A_TIME), "tokens"):
+            tokens = encoder(padded(scaling(batch.to(device())), settings.minimum_frames))
+            batches.append(Tokens(cls=tokens.cls.half().cpu(), patches=tokens.patches.half().cpu()))
     write_tokens(
         job.output("tokens.safetensors"),
         shard.clip_ids,

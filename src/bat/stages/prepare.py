@@ -1,25 +1,16 @@
-"""Account for every source file, then cut the usable ones into clips."""
+"""Make the clips of a task from the recordings of its data set."""
 
+import json
 import logging
-import tempfile
-from pathlib import Path
 
 import polars as pl
 
-from bat.data.ledger import (
-    LEDGER_SCHEMA,
-    Ledger,
-    build_ledger,
-    check_bad_share,
-    describe,
-)
-from bat.data.manifest import MANIFEST_SCHEMA, mixture_clips, speaker_clips
-from bat.data.shards import PcmStore, write_pcm
-from bat.data.sources import SourceFile, recordings
-from bat.data.tables import write_table
+from bat.data.ledger import LEDGER_SCHEMA
+from bat.data.manifest import mixture_clips, whole_clips, window_clips, write_manifest
+from bat.data.shards import PcmStore
+from bat.data.tables import read_metadata, read_table
 from bat.errors import BatError
-from bat.params import Data, Mixing
-from bat.progress import track
+from bat.params.data import ClipKind, Whole
 from bat.provenance.job import Job
 from bat.settings import PrepareSettings
 
@@ -28,68 +19,42 @@ _LOG = logging.getLogger(__name__)
 
 
 def run(job: Job, settings: PrepareSettings) -> None:
-    """Write ``ledger.parquet`` and one manifest per task."""
-    data = settings.data
-    sources = list(recordings(job.path("archive"), inner=settings.inner))
-    _check_archive(sources, settings.inner_sha256)
-    ledger = build_ledger(
-        track(sources, "decoding recordings"), rate_hz=data.rate_hz, min_duration_s=data.clip_s
-    )
-    _LOG.info("ledger: %s", describe(ledger.table))
-    _report_unusable(ledger.table)
-    check_bad_share(ledger.table, max_bad_share=data.maximum_bad_share)
-    write_table(ledger.table, job.output("ledger.parquet"), LEDGER_SCHEMA)
-
-    windows = _cut(ledger, data)
-    _check_folds(windows, settings.folds)
-    for name, mixing in settings.tasks.items():
-        clips = _mix(windows, mixing) if mixing else windows
-        _LOG.info("%s: %d clips of %d classes", name, clips.height, _classes(clips))
-        write_table(clips, job.output(f"{name}.parquet"), MANIFEST_SCHEMA)
+    """Write ``manifest.parquet``: the clips of the parts that the task needs."""
+    ledger = read_table(job.path("ledger"), LEDGER_SCHEMA)
+    classes = json.loads(read_metadata(job.path("ledger"), "classes"))
+    samples_path, index_path = job.paths("pcm")
+    clips = _clips(ledger, PcmStore(samples_path, index_path), settings.clips)
+    _check_parts(clips, settings.parts)
+    clips = clips.filter(pl.col("part").is_in(settings.parts))
+    _LOG.info("%s: %d clips", job.selection["task"], clips.height)
+    write_manifest(job.output("manifest.parquet"), clips, classes)
 
 
-def _check_archive(sources: list[SourceFile], expected: str | None) -> None:
-    if not sources:
-        raise BatError("archive: holds no files")
-    found = sources[0].archive_sha256
-    if expected is not None and found != expected:
-        raise BatError(f"inner archive: expected sha256 {expected}, found {found}")
-
-
-def _report_unusable(ledger: pl.DataFrame) -> None:
-    for row in ledger.filter(pl.col("status") != "ok").iter_rows(named=True):
-        _LOG.info("not used: %s: %s: %s", row["recording_id"], row["status"], row["reason"])
-
-
-def _cut(ledger: Ledger, data: Data) -> pl.DataFrame:
-    """Cut recordings into windows, through a store like the one that later stages read."""
-    if not ledger.pcm:
-        raise BatError(f"ledger: no usable recording ({describe(ledger.table)})")
-    with tempfile.TemporaryDirectory() as scratch:
-        samples, index = Path(scratch) / "pcm.npy", Path(scratch) / "index.parquet"
-        write_pcm(samples, index, ledger.pcm.items(), rate_hz=data.rate_hz)
-        store = PcmStore(samples, index)
-        return speaker_clips(ledger.table, store, window_s=data.clip_s, min_rms=data.minimum_rms)
-
-
-def _mix(windows: pl.DataFrame, mixing: Mixing) -> pl.DataFrame:
-    return mixture_clips(
-        windows,
-        seed=mixing.seed,
-        mixtures_per_clip=mixing.mixtures_per_clip,
-        max_speakers=mixing.maximum_speakers,
-        max_gain_db=mixing.gain_range_db,
-    )
-
-
-def _check_folds(windows: pl.DataFrame, folds: list[str]) -> None:
-    found = sorted(windows["meeting"].unique().to_list())
-    if found != folds:
-        raise BatError(
-            f"groups: their test meetings are {', '.join(folds)}, "
-            f"but the usable clips are of {', '.join(found)}"
+def _clips(ledger: pl.DataFrame, store: PcmStore, kind: ClipKind) -> pl.DataFrame:
+    if isinstance(kind, Whole):
+        if kind.chunks is None:
+            return whole_clips(ledger, store)
+        return whole_clips(
+            ledger,
+            store,
+            chunks=kind.chunks.into,
+            chunked_part=kind.chunks.part,
+            chunk_s=kind.chunks.chunk_s,
         )
+    windows = window_clips(ledger, store, clip_s=kind.clip_s, minimum_rms=kind.minimum_rms)
+    if kind.kind == "windows":
+        return windows
+    return mixture_clips(windows, **kind.model_dump(exclude={"kind", "clip_s", "minimum_rms"}))
 
 
-def _classes(clips: pl.DataFrame) -> int:
-    return clips["labels"].explode().n_unique()
+def _check_parts(clips: pl.DataFrame, parts: list[str]) -> None:
+    found = clips["part"].unique().sort().to_list()
+    missing = [part for part in parts if part not in found]
+    if missing:
+        raise BatError(
+            f"the parameters name the parts {', '.join(missing)}, "
+            f"but the usable clips are of {', '.join(found) or 'no part'}"
+        )
+    unused = [part for part in found if part not in parts]
+    if unused:
+        _LOG.info("not used by this task: %s", ", ".join(unused))

@@ -1,86 +1,127 @@
-"""Pretrain one encoder on one group of meetings; it never hears those it is tested on."""
+"""Pretrain one encoder on one group of parts; it never hears those it is tested on."""
+
+from collections.abc import Callable
 
 import polars as pl
 import torch
 from torch import Tensor
 
 from bat.audio.frontends import frame_statistics
-from bat.data.clips import read_clips
+from bat.data.clips import Clips, read_clips
 from bat.data.manifest import leak_check
-from bat.data.shards import read_spectrograms
+from bat.models.base import Encoder
 from bat.models.checkpoint import InputScaling, save_encoder
 from bat.models.decoders import CNNDecoder, ViTDecoder
 from bat.models.encoder import AudioTransformer
-from bat.params import Pretraining, VitDecoder
-from bat.pretraining.trainer import CURVES, pretrain
+from bat.optimisation.batches import shuffled_batches
+from bat.params.data import Group
+from bat.params.models import Pretraining, VitDecoder
+from bat.pretraining.curves import CURVES
+from bat.pretraining.trainer import pretrain
 from bat.provenance.job import Job
 from bat.seeds import derive_seed
 from bat.settings import PretrainSettings
+from bat.stages.architecture import architecture_of, build
+from bat.stages.device import device, set_precision
+from bat.stages.hearing import Inputs, open_inputs, padded
 
 DETERMINISM = "bitwise-same-hardware"
+# Clips at a time, where statistics are measured.
+_CLIPS_AT_A_TIME = 64
 
 
 def run(job: Job, settings: PretrainSettings) -> None:
     """Write ``encoder.safetensors``, the ``curves.parquet`` and the ``clips.json`` heard."""
-    torch.set_float32_matmul_precision(settings.compute.float32_matmul_precision)
-    group = settings.group
+    set_precision(settings.compute)
     clips = read_clips(job.path("manifest"))
-    leak_check(clips.manifest, train_meetings=group.pretrain, test_meetings=group.test)
-    chosen = clips.of(group.pretrain)
-    shard = read_spectrograms(job.path("spectrograms"))
-    clips.check_order(shard.clip_ids, job.path("spectrograms"))
-    heard = shard.spectrogram[torch.from_numpy(chosen)]
+    _check_leaks(clips, settings.group)
+    heard = torch.from_numpy(clips.of(settings.group.pretrain))
+    roll = settings.pretraining is not None and settings.pretraining.time_roll
+    inputs = open_inputs(job, clips, settings.hearing, roll=roll)
 
-    scaling = input_scaling(heard, settings)
-    grid = scaling(heard[:1]).shape[2] // settings.encoder.patch_size
-    architecture = settings.encoder.model_dump() | {
-        "mel_bins": heard.shape[3],
-        "grid_time_patches": grid,
-    }
+    scaling = input_scaling(inputs, heard, settings)
+    example = padded(scaling(inputs(heard[:1])), settings.minimum_frames)
+    architecture = architecture_of(
+        settings.encoder,
+        mel_bins=example.shape[3],
+        time_patches=example.shape[2] // scaling.patch_size,
+    )
     torch.manual_seed(derive_seed(settings.seed, "encoder"))
-    encoder = AudioTransformer(**architecture)
-    curves = CURVES.clone()
+    encoder, curves = build(settings.encoder, architecture), CURVES.clone()
     if settings.pretraining is not None:
-        encoder, curves = train(encoder, heard, scaling, settings.pretraining, settings.seed)
+        assert isinstance(encoder, AudioTransformer)
+        encoder, curves = train(encoder, feed_of(inputs, scaling, settings), heard, settings)
 
-    save_encoder(job.output("encoder.safetensors"), encoder, architecture, scaling)
+    save_encoder(job.output("encoder.safetensors"), encoder.cpu(), architecture, scaling)
     curves.write_parquet(job.output("curves.parquet"))
-    recordings = pl.Series(clips.manifest[chosen]["group"].explode()).unique().sort()
-    heard_ids = [clips.ids[index] for index in chosen]
-    job.write_json("clips.json", {"clips": heard_ids, "recordings": recordings.to_list()})
+    of_group = clips.manifest[heard.tolist()]
+    job.write_json(
+        "clips.json",
+        {
+            "clips": of_group["clip_id"].to_list(),
+            "recordings": pl.Series(of_group["group"].explode()).unique().sort().to_list(),
+        },
+    )
 
 
-def input_scaling(heard: Tensor, settings: PretrainSettings) -> InputScaling:
+def _check_leaks(clips: Clips, group: Group) -> None:
+    """Make sure that no recording heard is one of those that this group tests on."""
+    tested = [part for part in group.test if part in clips.parts]
+    if tested:
+        leak_check(clips.manifest, train=group.pretrain, test=tested)
+
+
+def input_scaling(inputs: Inputs, heard: Tensor, settings: PretrainSettings) -> InputScaling:
     """Statistics of the clips that the encoder hears, where the front end wants them."""
-    mean, deviation = frame_statistics([heard]) if settings.standardise else (0.0, 1.0)
-    scale = deviation * (settings.deviations if settings.standardise else 1.0)
-    return InputScaling(mean=mean, scale=scale, patch_size=settings.encoder.patch_size)
+    patch_size = getattr(settings.encoder, "patch_size", 16)
+    if not settings.standardise:
+        return InputScaling(mean=0.0, scale=1.0, patch_size=patch_size)
+    batches = (inputs(batch) for batch in torch.split(heard, _CLIPS_AT_A_TIME))
+    mean, deviation = frame_statistics(batches)
+    return InputScaling(mean=mean, scale=deviation * settings.deviations, patch_size=patch_size)
+
+
+def feed_of(
+    inputs: Inputs, scaling: InputScaling, settings: PretrainSettings
+) -> Callable[[Tensor, torch.Generator], Tensor]:
+    """Return what gives the encoder its clips, scaled and padded."""
+
+    def of(clips: Tensor, generator: torch.Generator) -> Tensor:
+        heard = scaling(inputs(clips, generator).to(device()))
+        return padded(heard, settings.minimum_frames)
+
+    return of
 
 
 def train(
     encoder: AudioTransformer,
+    feed: Callable[[Tensor, torch.Generator], Tensor],
     heard: Tensor,
-    scaling: InputScaling,
-    settings: Pretraining,
-    seed: int,
-) -> tuple[AudioTransformer, pl.DataFrame]:
-    """Train an encoder; return the one to keep and its training curves."""
-    grid = (encoder.grid_time_patches, encoder.frequency_patches)
-    torch.manual_seed(derive_seed(seed, "decoder"))
+    settings: PretrainSettings,
+) -> tuple[Encoder, pl.DataFrame]:
+    """Train an encoder on the clips ``heard``; return the one to keep and its curves."""
+    pretraining = settings.pretraining
+    assert pretraining is not None
+    seed = derive_seed(settings.seed, "training")
+    batches = shuffled_batches(
+        len(heard), steps=pretraining.steps, batch_size=pretraining.batch_size, seed=seed
+    )
+    torch.manual_seed(derive_seed(settings.seed, "decoder"))
+    decoder = _decoder(pretraining, encoder)
     return pretrain(
-        encoder,
-        _decoder(settings, encoder, grid),
-        heard,
-        scaling,
-        settings.model_dump(exclude={"decoder"}),
-        seed=derive_seed(seed, "training"),
+        encoder.to(device()),
+        decoder.to(device()),
+        feed,
+        heard[batches],
+        pretraining.model_dump(exclude={"decoder"}),
+        seed=seed,
+        bfloat16=settings.compute.training == "bfloat16",
     )
 
 
-def _decoder(
-    settings: Pretraining, encoder: AudioTransformer, grid: tuple[int, int]
-) -> ViTDecoder | CNNDecoder:
+def _decoder(settings: Pretraining, encoder: AudioTransformer) -> ViTDecoder | CNNDecoder:
     decoder = settings.decoder
+    grid = (encoder.grid_time_patches, encoder.frequency_patches)
     if isinstance(decoder, VitDecoder):
         return ViTDecoder(
             width=encoder.width,

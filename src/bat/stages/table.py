@@ -2,7 +2,6 @@
 
 import json
 import logging
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,12 +35,12 @@ class Row:
 
 def run(job: Job, settings: TableSettings) -> None:
     """Write ``main.csv``, ``main_long.csv``, ``main.md`` and ``cells.json``."""
-    rows = _rows(job)
+    rows = _in_order(_rows(job), settings)
     _check_complete(rows, settings)
     long, cells = [], []
     for row in track(rows, "bootstrap"):
         record = _record_of(job, row)
-        for metric in settings.tasks[row.task].metrics:
+        for metric in settings.metrics[row.task]:
             summary = summarise(
                 row.runs,
                 metric,
@@ -53,13 +52,18 @@ def run(job: Job, settings: TableSettings) -> None:
             long.append(line)
             cells.append(_cell(row, line))
     table = pl.DataFrame(long)
-    expectations = check_expectations(table, settings.models, settings.methods)
+    expectations = check_expectations(table, settings.models, settings.pretrained)
     _say(expectations)
     table.write_csv(job.output("main_long.csv"))
-    _wide(table).write_csv(job.output("main.csv"))
-    job.output("main.md").write_text(
-        markdown_table(table, expectations, settings.statistics.confidence), encoding="utf-8"
-    )
+    columns = [
+        (task, metric)
+        for task in settings.tasks
+        for metric in settings.metrics[task]
+        if task in table["task"]
+    ]
+    _wide(table, columns).write_csv(job.output("main.csv"))
+    text = markdown_table(table, columns, expectations, settings.statistics.confidence)
+    job.output("main.md").write_text(text, encoding="utf-8")
     job.write_json("cells.json", cells)
 
 
@@ -75,7 +79,7 @@ def _say(expectations: list[Expectation]) -> None:
 
 
 def _rows(job: Job) -> list[Row]:
-    """Gather the parts of every cell, in the order in which the workflow names them."""
+    """Gather the parts of every cell."""
     parts: dict[tuple[str, str, str], list[Path]] = {}
     for path in job.paths("metrics"):
         metrics = json.loads(path.read_text(encoding="utf-8"))
@@ -94,13 +98,29 @@ def _rows(job: Job) -> list[Row]:
     ]
 
 
+def _in_order(rows: list[Row], settings: TableSettings) -> list[Row]:
+    """Sort rows as the parameters list models, methods and tasks; baselines come last."""
+
+    def place(names: list[str], name: str) -> int:
+        return names.index(name) if name in names else len(names)
+
+    return sorted(
+        rows,
+        key=lambda row: (
+            place(settings.models, row.model),
+            place(settings.methods, row.method),
+            place(settings.tasks, row.task),
+        ),
+    )
+
+
 def _check_complete(rows: list[Row], settings: TableSettings) -> None:
     """Refuse a cell that lacks a fold or a seed, or has one twice."""
     for row in rows:
         found = sorted((run.fold, run.seed) for run in row.runs)
         kind = "finetune" if row.method == "finetune" else "probe"
         seeds = settings.seeds[kind] if row.model in settings.models else [0]
-        expected = sorted((fold, seed) for fold in settings.folds for seed in seeds)
+        expected = sorted((fold, seed) for fold in settings.folds[row.task] for seed in seeds)
         if found != expected:
             raise BatError(
                 f"{row.model},{row.method},{row.task}: expected {len(expected)} runs "
@@ -144,25 +164,16 @@ def _cell(row: Row, line: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _wide(long: pl.DataFrame) -> pl.DataFrame:
+def _wide(long: pl.DataFrame, columns: list[tuple[str, str]]) -> pl.DataFrame:
     """One row per model and method; columns ``task metric``, then its spread, counts and record."""
     keys = ["model", "method"]
     wide = long.select(keys).unique(maintain_order=True)
-    for (task, metric), part in _by_column(long):
+    for task, metric in columns:
         name = f"{task} {metric}"
-        values = part.drop("task", "metric").rename(
-            {
-                column: f"{name} {column}"
-                for column in part.columns
-                if column not in (*keys, "task", "metric", "mean")
-            }
+        part = long.filter(task=task, metric=metric).drop("task", "metric")
+        values = part.rename(
+            {column: f"{name} {column}" for column in part.columns if column not in (*keys, "mean")}
             | {"mean": name}
         )
         wide = wide.join(values, on=keys, how="left", maintain_order="left")
     return wide
-
-
-def _by_column(long: pl.DataFrame) -> Iterator[tuple[tuple[str, str], pl.DataFrame]]:
-    groups = long.partition_by("task", "metric", maintain_order=True, as_dict=True)
-    for key, part in groups.items():
-        yield (str(key[0]), str(key[1])), part

@@ -1,0 +1,1 @@
+"""What an encoder is fed: cached spectrograms, or waveforms rendered anew at every step."""
