@@ -30,6 +30,7 @@ def block_methods(params: Params, task: str, model: str) -> list[str]:
     if figure is None:
         return []
     depth = params.models[model].encoder.depth
+    assert depth is not None  # the parameters make sure of it
     return [
         variant(params, task, figure.linear_probe, "block", block) for block in range(-depth, 0)
     ]

@@ -177,6 +177,9 @@ class Params(Strict):
             _require(sweep.probe, cgp, "figures.sweep.probe")
         if (blocks := self.figures.blocks) is not None:
             _require_all(blocks.models, self.models, "figures.blocks.models")
+            for name in blocks.models:
+                if self.models[name].encoder.depth is None:
+                    raise ValueError(f"figures.blocks: models.{name}.encoder.depth is missing")
             _require_all(blocks.tasks, probed, "figures.blocks.tasks")
             _require(blocks.linear_probe, lp, "figures.blocks.linear_probe")
             _require(blocks.gated_probe, cgp, "figures.blocks.gated_probe")

@@ -86,20 +86,28 @@ class Beats(Strict):
 
 
 class Timm(Strict):
-    """Any vision transformer of timm by name, on spectrograms."""
+    """Any vision transformer of timm by name, on spectrograms.
+
+    ``patch_size`` repeats what the model has; ``depth`` too, where figures show its blocks.
+    """
 
     kind: Literal["timm"]
     name: Name
-    depth: Count
+    depth: Count | None = None
+    patch_size: Count = 16
     pretrained: bool = False
 
 
 class Adapter(Strict):
-    """An encoder of one's own: a Python file and the function in it that builds the encoder."""
+    """An encoder of one's own: a Python file and the function in it that builds the encoder.
+
+    ``patch_size`` repeats what the encoder has; ``depth`` too, where figures show its blocks.
+    """
 
     kind: Literal["adapter"]
     factory: Annotated[str, StringConstraints(pattern=r"^[^:]+\.py:[A-Za-z_]\w*$")]
-    depth: Count
+    depth: Count | None = None
+    patch_size: Count = 16
     options: dict[str, Any] = Field(default_factory=dict)
 
 
