@@ -1,7 +1,7 @@
 # One page: the experiment, the rules, the target.
 #
 #   snakemake --cores 2 results/tables/main.csv              the embedded default experiment
-#   snakemake --cores 2 --configfile other.yaml ...          another experiment, whole
+#   snakemake --cores 2 results/tables/main.csv --configfile other.yaml   another one, whole
 #   snakemake -n ...                                         what would run
 import re
 from pathlib import Path

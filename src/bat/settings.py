@@ -20,6 +20,7 @@ from bat.params.data import (
     Group,
     LabelledTask,
     Layout,
+    MultiClassTask,
     PackageIndexSource,
     Sampling,
     Selection,
@@ -63,6 +64,7 @@ class PrepareSettings(Strict):
 
     clips: ClipKind
     parts: list[str]
+    one_label: bool
 
 
 class Hearing(Strict):
@@ -266,7 +268,9 @@ def _prepare(params: Params, selection: Selected) -> PrepareSettings:
     folds = params.folds(selection["task"]) if selection["task"] in params.labelled else []
     needed = [part for fold in folds for part in (*fold.train, *fold.validation, *fold.test)]
     return PrepareSettings(
-        clips=task.clips, parts=sorted(set(needed or getattr(task, "parts", [])))
+        clips=task.clips,
+        parts=sorted(set(needed or getattr(task, "parts", []))),
+        one_label=isinstance(task, MultiClassTask),
     )
 
 

@@ -76,6 +76,18 @@ class Plan:
         datasets = self.params.datasets.items()
         return [name for name, dataset in datasets if isinstance(dataset.source, FolderSource)]
 
+    def glance(self, dataset: str) -> str | None:
+        """Digest of what a user's own folder looks like: if it changes, stock is taken anew.
+
+        The published data sets are too large for this at every start, and should not change.
+        """
+        settings = self.params.datasets[dataset]
+        if settings.layout.kind != "csv" or not isinstance(settings.source, FolderSource):
+            return None
+        from bat.data.sources import glance  # brings polars
+
+        return glance(Path(settings.source.path))
+
     def dataset(self, task: str) -> str:
         """Name of a task's data set."""
         return self.params.tasks[task].dataset

@@ -124,6 +124,7 @@ def test_files_of_mixed_kinds_are_made(tmp_path, column):
         (edited(FOLDS, 3, "/etc/passwd,wren,1"), "3: no such file in the data set's folder"),
         (edited(FOLDS, 3, ",wren,1"), "3: expected a path, found none"),
         (edited(FOLDS, 3, "b.wav,wren,"), "3: expected a fold, found none"),
+        (edited(FOLDS, 3, "b.wav,wren,a b"), "3: expected a fold of letters, digits, _ . -, found"),
         (edited(FOLDS, 3, "b.wav,,1"), "3: expected a label, found ''"),
         (edited(FOLDS, 3, "b.wav,wren;,1"), "3: expected a label, found 'wren;'"),
         (edited(FOLDS, 3, "b.wav,wren"), "3: expected 3 fields, found 2"),
@@ -168,6 +169,19 @@ def test_a_label_that_is_not_allowed_is_refused(list_table):
 def test_an_allowed_class_without_files_is_refused(list_table):
     found = message(list_table, FOLDS, classes=["robin", "wren", "owl"])
     assert found == "birds.csv, line 1: expected files of the class 'owl', found none"
+
+
+def test_a_class_without_files_in_a_fold_is_refused_unless_that_is_meant(list_table, tmp_path):
+    (tmp_path / "e.wav").write_bytes(b"")
+    found = message(list_table, FOLDS + "e.wav,robin,3\n")
+    assert "birds.csv, line 3: the class 'wren' of this line has no file in fold 3" in found
+    assert "rare_classes" in found
+    assert len(list_table(FOLDS + "e.wav,robin,3\n", rare_classes=True).entries) == 5
+
+
+def test_every_entry_says_where_it_is_listed(list_table):
+    origins = [entry.origin for entry in list_table(FOLDS).entries]
+    assert origins[:2] == ["birds.csv, line 2", "birds.csv, line 3"]
 
 
 def test_all_problems_are_counted(list_table):

@@ -41,6 +41,12 @@ def build(width=8, gives="tokens"):
     return Convolution(Sizes(width), gives)
 
 
+def asks(mel_bins, drop_path):
+    encoder = build()
+    encoder.asked = {"mel_bins": mel_bins, "drop_path": drop_path}
+    return encoder
+
+
 def no_module():
     return 3
 
@@ -149,6 +155,21 @@ def test_a_file_that_is_no_python_is_refused(adapter_file):
         load_adapter("my_encoder.py:build")
 
 
-def test_drop_path_is_the_adapters_own_affair():
-    with pytest.raises(BatError, match=r"an adapter has no drop_path, found 0\.1"):
+def test_an_adapter_that_does_not_drop_paths_is_not_fine_tuned_with_drop_path():
+    message = r"drop_path 0\.1: expected an argument drop_path of the function, found width, gives"
+    with pytest.raises(BatError, match=message):
         build_encoder({"kind": "adapter", "spec": "my_encoder.py:build"}, drop_path=0.1)
+
+
+def test_an_adapter_is_given_what_it_asks_for_and_options_take_precedence():
+    architecture = {"kind": "adapter", "spec": "my_encoder.py:asks", "mel_bins": 64}
+    asked = {"mel_bins": 64, "drop_path": 0.1}
+    assert build_encoder(architecture, drop_path=0.1).encoder.asked == asked
+    options = {"options": {"drop_path": 0.3}}
+    assert build_encoder(architecture | options).encoder.asked == {**asked, "drop_path": 0.3}
+
+
+def test_an_adapter_for_other_mel_bins_is_refused():
+    encoder = load_adapter("my_encoder.py:build", mel_bins=128)
+    with pytest.raises(BatError, match=r"multiple of 16, 128\], found \[1, 1, 32, 64\]"):
+        encoder(torch.rand(1, 1, 32, 64))

@@ -150,6 +150,11 @@ def test_tokens_of_another_encoder_are_refused_with_both_shapes(name, depth, wid
         probe.features(tokens)
 
 
+def test_tokens_whose_cls_is_none_are_refused_with_both_shapes():
+    with pytest.raises(BatError, match=r"found none and \[3, 4, 8, 5, 2\]"):
+        Tokens(cls=None, patches=torch.zeros(3, 4, 8, 5, 2))
+
+
 def test_tokens_without_cls_are_refused_with_both_shapes():
     with pytest.raises(BatError, match=r"found \[0, 4, 8\] and \[3, 4, 8, 5, 2\]"):
         Tokens(cls=torch.zeros(0, 4, 8), patches=torch.zeros(3, 4, 8, 5, 2))

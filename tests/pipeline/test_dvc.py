@@ -9,7 +9,7 @@ import pytest
 from pipeline.conftest import BIN, MAIN
 from pipeline.tiny import REPOSITORY, tinier_params, write_params
 
-pytestmark = pytest.mark.pipeline
+pytestmark = [pytest.mark.pipeline, pytest.mark.xdist_group("default")]
 PROJECT = ["Snakefile", "workflow", "profiles", "src", "dvc.yaml", ".dvcignore"]
 
 
@@ -56,14 +56,14 @@ def test_dvc_adopts_what_snakemake_built_and_reruns_only_what_changed(project):
     assert "up to date" in run(project.folder, "dvc", "status")
 
     params = tinier_params()
-    params["probes"]["cgp"]["learning_rate"] = 0.25
+    params["baseline"]["inverse_regularisation"] = 0.01
     write_params(project.folder, params)
-    assert "probe" in run(project.folder, "dvc", "status")
+    assert "baseline" in run(project.folder, "dvc", "status")
     run(project.folder, "dvc", "repro")
     after = run_logs(project)
     changed = {name for name in after if after[name] != before[name]}
-    probes = {f"results/probe/bat-mini/speaker/{p}/all" for p in ("cgp", "cgp@prototypes=2")}
-    assert changed == probes | {"results/figures", "results/audit", "results/tables"}
+    assert changed == {"results/baseline/speaker", "results/audit", "results/tables"}
+    assert project.read(MAIN) != table
     assert project.planned() == {}, "Snakemake sees what DVC's run did"
 
     write_params(project.folder, tinier_params())

@@ -12,7 +12,7 @@ from fixtures.layouts import COMMANDS, TRANSCRIPTS
 from pipeline.conftest import MAIN, new_experiment
 from pipeline.every_task import ABSENT, every_task_params, make_data_sets
 
-pytestmark = pytest.mark.pipeline
+pytestmark = [pytest.mark.pipeline, pytest.mark.xdist_group("every-task")]
 
 # Clips that each task is tested on: what its layout holds, without what is absent.
 TEST_CLIPS = {

@@ -12,7 +12,7 @@ import pytest
 from pipeline.conftest import BIN, MAIN, new_experiment
 from pipeline.tiny import FIXTURE, tinier_params
 
-pytestmark = pytest.mark.pipeline
+pytestmark = [pytest.mark.pipeline, pytest.mark.xdist_group("default")]
 
 
 def start(experiment):

@@ -8,7 +8,7 @@ import pytest
 from bat.provenance.hashing import sha256_of_file
 from pipeline.conftest import MAIN
 
-pytestmark = pytest.mark.pipeline
+pytestmark = [pytest.mark.pipeline, pytest.mark.xdist_group("default")]
 
 # Each with a file that is made of it: what is asked for after the edit.
 ARTEFACTS = {
@@ -82,7 +82,7 @@ def test_an_edit_that_keeps_size_and_time_is_found_by_the_audit(undisturbed, tmp
 
 def test_following_the_advice_of_the_message_heals(undisturbed, tmp_path):
     copy = undisturbed.copy_to(tmp_path / "copy")
-    artefact = "results/probe/bat-mini/speaker/cgp/all/metrics.json"
+    artefact = "results/baseline/speaker/metrics.json"
     change_a_digit(copy.folder / artefact)
     advice = f"snakemake --cores 2 --forcerun {artefact} -- {MAIN}"
     assert advice in copy.bat("audit", "verify").stdout

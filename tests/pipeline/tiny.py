@@ -33,8 +33,8 @@ def tiny_params() -> dict[str, Any]:
         probe.update(_SHORT)
         if "prototypes" in probe:
             probe["prototypes"] = 4
-    params["tasks"]["mixture"]["methods"] = ["protobin", "finetune"]
-    params["models"]["eat-mini"] |= {"tasks": ["speaker"], "methods": ["cgp", "finetune"]}
+    params["tasks"]["mixture"]["methods"] = ["protobin"]
+    params["models"]["eat-mini"] |= {"tasks": ["speaker"], "methods": ["cgp"]}
     params["models"]["random-init"] |= {"tasks": ["speaker"], "methods": ["lp"]}
     params["finetuning"] |= _SHORT
     params["seeds"] |= {"probe": [0, 1], "finetune": [0]}

@@ -32,6 +32,7 @@ rule inventory:
         dataset=one_of(PLAN.folders),
     params:
         wanted=lambda wildcards: PLAN.wanted("inventory", **wildcards),
+        glance=lambda wildcards: PLAN.glance(wildcards.dataset),
         out=lambda wildcards, output: Path(output.recipe).parent,
     shell:
         "exec bat --threads {threads} --log {log:q}"

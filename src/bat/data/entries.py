@@ -1,6 +1,6 @@
 """What the list of a data set says: its entries and its classes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,6 +37,8 @@ class Entry:
         Classes of stretches of it.
     transcript : str or None
         What is said, in lower case.
+    origin : str or None
+        Where the list names it, for messages: "birds.csv, line 7".
     """
 
     recording_id: str
@@ -45,6 +47,7 @@ class Entry:
     labels: tuple[str, ...] = ()
     events: tuple[Event, ...] = ()
     transcript: str | None = None
+    origin: str | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, kw_only=True)

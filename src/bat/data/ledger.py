@@ -158,7 +158,9 @@ def describe(table: pl.DataFrame) -> str:
     return f"{table.height} files: {counts or 'none'}"
 
 
-def check_bad_share(table: pl.DataFrame, *, max_bad_share: float) -> None:
+def check_bad_share(
+    table: pl.DataFrame, *, max_bad_share: float, origins: Mapping[str, str] | None = None
+) -> None:
     """Refuse a ledger with too many bad files (missing, corrupt, empty or silent).
 
     Parameters
@@ -166,19 +168,25 @@ def check_bad_share(table: pl.DataFrame, *, max_bad_share: float) -> None:
     table : polars.DataFrame
     max_bad_share : float
         Allowed share of bad files among all, in [0, 1].
+    origins : mapping of recording_id to str, optional
+        Where the data set lists its recordings.
 
     Raises
     ------
     BatError
-        If the share is larger or there is no file at all; the message has the counts by status.
+        If the share is larger or there is no file at all; the message has the counts by status
+        and the first bad file.
     """
     if table.height == 0:
         raise BatError("ledger: expected at least one file, found none")
-    share = table["status"].is_in(BAD_STATUSES).sum() / table.height
+    bad = table.filter(pl.col("status").is_in(BAD_STATUSES))
+    share = bad.height / table.height
     if share > max_bad_share:
+        name, status, reason = bad.select("recording_id", "status", "reason").row(0)
+        origin = f"{origins[name]}: " if origins and name in origins else ""
         raise BatError(
             f"ledger: {share:.1%} of the files are bad, at most {max_bad_share:.1%} allowed "
-            f"({describe(table)})"
+            f"({describe(table)}); the first: {origin}{name}: {status}: {reason}"
         )
 
 

@@ -291,7 +291,11 @@ def render(clips: pl.DataFrame, store: PcmStore, *, samples: int | None = None) 
     ]
     lengths = {len(waveform) for waveform in waveforms}
     if len(lengths) != 1:
-        raise BatError(f"render: expected clips of one length, found {sorted(lengths)} samples")
+        found = f"{min(lengths)} to {max(lengths)}" if lengths else "none"
+        raise BatError(
+            f"render: expected clips of one length, found {found} samples; "
+            "give the input's samples, to which clips are padded or cut"
+        )
     return torch.from_numpy(np.stack(waveforms))
 
 

@@ -50,15 +50,9 @@ def build_encoder(architecture: Mapping[str, Any], *, drop_path: float = 0.0) ->
     if kind not in ENCODERS:
         raise BatError(f"encoder: expected a kind of {', '.join(ENCODERS)}, found {kind!r}")
     build = ENCODERS[kind]
-    if kind == "adapter" and drop_path:
-        raise BatError(
-            f"encoder: an adapter has no drop_path, found {drop_path}; where the encoder can drop "
-            "paths, give the probability in the adapter's own options"
-        )
-    droppable = {} if kind == "adapter" else {"drop_path": drop_path}
     try:
-        inspect.signature(build).bind(**arguments, **droppable)
+        inspect.signature(build).bind(**arguments, drop_path=drop_path)
     except TypeError as error:
         known = [name for name in inspect.signature(build).parameters if name != "drop_path"]
         raise BatError(f"encoder {kind}: {error}; its arguments are {', '.join(known)}") from error
-    return build(**arguments, **droppable)
+    return build(**arguments, drop_path=drop_path)

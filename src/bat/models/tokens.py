@@ -28,10 +28,11 @@ class Tokens:
     patches: Tensor
 
     def __post_init__(self) -> None:
-        if self.patches.ndim != 5 or self.cls.shape != self.patches.shape[:3]:
+        cls, patches = ([*getattr(tokens, "shape", ())] for tokens in (self.cls, self.patches))
+        if len(patches) != 5 or cls != patches[:3]:
             raise BatError(
                 "tokens: expected cls [L, B, D] and patches [L, B, D, T, F] of equal L, B, D, "
-                f"found {list(self.cls.shape)} and {list(self.patches.shape)}"
+                f"found {cls or 'none'} and {patches or 'none'}"
             )
 
     @property

@@ -76,11 +76,16 @@ class LibriSpeechLayout(Strict):
 
 
 class CsvLayout(Strict):
-    """A user's own table of files: ``path,label,fold`` or ``path,label,split``."""
+    """A user's own table of files: ``path,label,fold`` or ``path,label,split``.
+
+    ``classes``: the labels allowed, in order; null takes those that occur. ``rare_classes``: a
+    class may have no file in some of the folds.
+    """
 
     kind: Literal["csv"]
     table: str
     classes: Distinct[str] | None = None
+    rare_classes: bool = False
 
 
 Layout = Annotated[

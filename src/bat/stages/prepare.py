@@ -26,6 +26,10 @@ def run(job: Job, settings: PrepareSettings) -> None:
     clips = _clips(ledger, PcmStore(samples_path, index_path), settings.clips)
     _check_parts(clips, settings.parts)
     clips = clips.filter(pl.col("part").is_in(settings.parts))
+    if settings.one_label:
+        _check_one_label(clips, job.selection["task"])
+    if settings.clips.kind == "windows":
+        _report_without(ledger.filter(pl.col("part").is_in(settings.parts)), clips)
     _LOG.info("%s: %d clips", job.selection["task"], clips.height)
     write_manifest(job.output("manifest.parquet"), clips, classes)
 
@@ -45,6 +49,24 @@ def _clips(ledger: pl.DataFrame, store: PcmStore, kind: ClipKind) -> pl.DataFram
     if kind.kind == "windows":
         return windows
     return mixture_clips(windows, **kind.model_dump(exclude={"kind", "clip_s", "minimum_rms"}))
+
+
+def _report_without(ledger: pl.DataFrame, clips: pl.DataFrame) -> None:
+    """Say which recordings are shorter than a window, or too quiet for one."""
+    usable = ledger.filter(pl.col("status") == "ok")["recording_id"]
+    without = usable.filter(~usable.is_in(clips["group"].explode().implode()))
+    if len(without):
+        _LOG.info("%d of %d recordings give no clip: %s ...", len(without), len(usable), without[0])
+
+
+def _check_one_label(clips: pl.DataFrame, task: str) -> None:
+    others = clips.filter(pl.col("labels").list.len() != 1)
+    if others.height:
+        labels = ";".join(others["labels"][0]) or "none"
+        raise BatError(
+            f"{task}: a multi-class task wants one label per clip, {others.height} have more or "
+            f"none; the first: {others['clip_id'][0]}: {labels}"
+        )
 
 
 def _check_parts(clips: pl.DataFrame, parts: list[str]) -> None:

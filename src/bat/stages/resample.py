@@ -49,7 +49,8 @@ def run(job: Job, settings: ResampleSettings) -> None:
         )
         _LOG.info("ledger: %s", describe(ledger))
         _report_unusable(ledger)
-        check_bad_share(ledger, max_bad_share=settings.maximum_bad_share)
+        origins = {one.recording_id: one.origin for one in listing.entries if one.origin}
+        check_bad_share(ledger, max_bad_share=settings.maximum_bad_share, origins=origins)
         if not (ledger["status"] == "ok").any():
             raise BatError(f"ledger: no usable recording ({describe(ledger)})")
     metadata = {"classes": json.dumps(listing.classes)}

@@ -85,15 +85,17 @@ def read(
     _raise_first(table, problems)
     if classes is None:
         classes = sorted({label for item in items for label in item.labels})
-    return Listing(entries=[_entry(item, root, grouping) for item in items], classes=tuple(classes))
+    entries = [_entry(item, root, table, grouping) for item in items]
+    return Listing(entries=entries, classes=tuple(classes))
 
 
-def _entry(item: _Item, root: str, grouping: str) -> Entry:
+def _entry(item: _Item, root: str, table: str, grouping: str) -> Entry:
     return Entry(
         recording_id=item.path if item.path.isprintable() else _hashed(item.path),
         part=f"fold-{item.group}" if grouping == "fold" else item.group,
         file=root + item.path,
         labels=item.labels,
+        origin=f"{table}, line {item.line}",
     )
 
 
