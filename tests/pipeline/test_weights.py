@@ -53,8 +53,16 @@ def published_params(folder):
     task = params["tasks"]["speaker"]
     task["methods"] = ["lp"]
     task["folds"]["parts"] = ["meeting-0", "meeting-1"]
+    # nothing is pretrained here: one group for all folds, and clips that are never made
     params["groups"] = {"only": {"pretrain": ["meeting-2"], "test": ["meeting-0", "meeting-1"]}}
-    return params | {"baseline": None, "figures": {}}
+    params["tasks"]["heard"] = {
+        "kind": "unlabelled",
+        "dataset": "meetings",
+        "clips": task["clips"],
+        "input": {"cached": False},
+        "parts": ["meeting-2"],
+    }
+    return params | {"pretraining_clips": "heard", "baseline": None, "figures": {}}
 
 
 def published_model(folder, layout, path, branch):
