@@ -158,3 +158,14 @@ def test_tokens_whose_cls_is_none_are_refused_with_both_shapes():
 def test_tokens_without_cls_are_refused_with_both_shapes():
     with pytest.raises(BatError, match=r"found \[0, 4, 8\] and \[3, 4, 8, 5, 2\]"):
         Tokens(cls=torch.zeros(0, 4, 8), patches=torch.zeros(3, 4, 8, 5, 2))
+
+
+@pytest.mark.parametrize("name", ["cgp", "protobin"])
+def test_prototypes_train_under_bfloat16_autocast(name):
+    tokens = Tokens(cls=torch.randn(2, 3, 8), patches=torch.randn(2, 3, 8, 4, 2))
+    probe = build(name, depth=2, width=8, classes=2, prototypes=5)
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = probe.classify(probe.features(tokens)).float().square().sum()
+    loss.backward()
+    assert probe.prototype_vectors.grad.dtype == torch.float32
+    assert probe.prototype_vectors.grad.isfinite().all()

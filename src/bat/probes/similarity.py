@@ -45,7 +45,8 @@ class _ExtremeProducts(torch.autograd.Function):
         *gradients: Tensor,
     ) -> tuple[Tensor | None, Tensor | None, None]:
         flat, prototypes_KD, winners_EBK = ctx.saved_tensors
-        gradient_EBK = gradients[0]
+        # Under autocast the products, and so their gradient, are of lower precision.
+        gradient_EBK = gradients[0].to(flat.dtype)
         tokens_gradient = prototypes_gradient = None
         if ctx.needs_input_grad[1]:
             prototypes_gradient = F.embedding_bag(
