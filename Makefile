@@ -33,5 +33,5 @@ lint: install ## Check style, types and the workflow
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/python tests/lint_workflow.py
 
-clean: ## Remove everything that the pipeline made (not the environment, data/raw, data/weights)
+clean: ## Remove everything that the pipeline made (not the environment, data/raw, data/weights, data/ledgers)
 	rm -rf data/source data/pcm data/manifest data/spectrograms data/tokens results logs benchmarks/jobs .snakemake

@@ -31,6 +31,7 @@ wildcard_constraints:
     model="[A-Za-z0-9][A-Za-z0-9_.-]*",
     part="[A-Za-z0-9][A-Za-z0-9_.-]*",
     task="[A-Za-z0-9][A-Za-z0-9_.-]*",
+    weights="[A-Za-z0-9][A-Za-z0-9_.-]*",
 
 
 localrules:

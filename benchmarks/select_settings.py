@@ -74,7 +74,7 @@ def inner_data(
     clips.check_order(shard.clip_ids, path)
     kept = clips.of(params.groups[arguments.group].pretrain)
     return InnerData(
-        clips=Clips(clips.manifest[kept.tolist()], clips.classes),
+        clips=Clips(clips.manifest[kept.tolist()], clips.order),
         inputs=CachedSpectrograms(shard.spectrogram[torch.from_numpy(kept)], roll=roll),
     )
 

@@ -7,11 +7,13 @@ imported by the stages, so that ``--help`` answers at once.
 import errno
 import importlib
 import logging
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from types import ModuleType
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -33,6 +35,8 @@ app = typer.Typer(
 )
 audit_app = typer.Typer(no_args_is_help=True, help="Trace and verify results.")
 app.add_typer(audit_app, name="audit")
+ledger_app = typer.Typer(no_args_is_help=True, help="Compare and select recordings by ledger.")
+app.add_typer(ledger_app, name="ledger")
 
 Params = Annotated[Path, typer.Option(envvar=PARAMS_FILE, help="Parameter file of the experiment.")]
 Out = Annotated[Path, typer.Option(help="Folder for the outputs and their recipe.")]
@@ -92,11 +96,20 @@ def _run(
         inputs={role: [Path(f) for f in files] for role, files in inputs.items() if files},
         folder=out,
         code=plan.code(stage, selection),
-        determinism=module.DETERMINISM,
+        determinism=_determinism(module, settings),
         wanted=lambda: Plan(params).wanted(stage, **selection),
     ) as job:
         module.run(job, settings)
+    if hasattr(module, "after"):
+        module.after(job)
     logging.getLogger(__name__).info("%s: wrote %s", " ".join([stage, *selection.values()]), out)
+
+
+def _determinism(module: ModuleType, settings: Any) -> str:
+    """How exactly a rebuild repeats a stage; of some it depends on the settings."""
+    of_settings = getattr(module, "determinism", None)
+    determinism: str = module.DETERMINISM if of_settings is None else of_settings(settings)
+    return determinism
 
 
 def _planned(context: typer.Context) -> "Plan":
@@ -123,6 +136,63 @@ def inventory(context: typer.Context, dataset: Text, out: Out) -> None:
     Example: bat inventory --dataset esc50 --out data/source/esc50
     """
     _run(context, "inventory", {"dataset": dataset}, {}, out)
+
+
+@app.command()
+def acquire(
+    context: typer.Context,
+    dataset: Text,
+    out: Out,
+    mirror: Annotated[
+        str | None, typer.Option(envvar="BAT_MIRROR", help="Folder or address in the net's place.")
+    ] = None,
+    offline: Annotated[
+        bool, typer.Option("--offline", envvar="BAT_OFFLINE", help="Use only what is here.")
+    ] = False,
+    connections: Annotated[
+        int, typer.Option(min=1, envvar="BAT_CONNECTIONS", help="Files to fetch at a time.")
+    ] = 4,
+    scratch: Annotated[
+        Path, typer.Option(envvar="BAT_SCRATCH", help="Where archives lie meanwhile.")
+    ] = Path("data/scratch"),
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", "-n", help="Only say what it will take.")
+    ] = False,
+) -> None:
+    """Fetch a data set of the catalogue archive by archive, and keep its recordings as PCM.
+
+    An interrupted run goes on where it was: start the same command again.
+
+    Example: bat --params config/paper.yaml acquire --dataset esc50 --out data/source/esc50
+    """
+    given = {"MIRROR": mirror, "OFFLINE": "1" if offline else None}
+    given |= {"CONNECTIONS": str(connections), "SCRATCH": str(scratch)}
+    os.environ.update({f"BAT_{name}": value for name, value in given.items() if value is not None})
+    if dry_run:
+        from bat.acquisition.forecast import print_forecast
+
+        settings = _planned(context).settings("acquire", {"dataset": dataset})
+        print_forecast(
+            settings.source.name,
+            settings.source.mirror,
+            parts=settings.parts,
+            revision=settings.source.revision,
+            rate_hz=settings.rate_hz,
+            folder=scratch,
+        )
+        return
+    _run(context, "acquire", {"dataset": dataset}, {}, out)
+
+
+@app.command()
+def account(context: typer.Context, dataset: Text, recordings: File, lists: File, out: Out) -> None:
+    """Make the ledger of an acquired data set: what became of every entry of its lists.
+
+    Example: bat account --dataset esc50 --recordings data/source/esc50/recordings.parquet
+    --lists data/source/esc50/lists.zip --out data/pcm/esc50
+    """
+    inputs = {"recordings": [recordings], "lists": [lists]}
+    _run(context, "account", {"dataset": dataset}, inputs, out)
 
 
 @app.command()
@@ -188,13 +258,28 @@ def pretrain(
     _run(context, "pretrain", selection, inputs, out)
 
 
+@app.command("weights")
+def published_weights(context: typer.Context, weights: Text, out: Out) -> None:
+    """Fetch published weights of the catalogue.
+
+    Example: bat weights --weights bat-vit-b16 --out data/source/bat-vit-b16
+    """
+    _run(context, "weights", {"weights": weights}, {}, out)
+
+
 @app.command()
-def convert(context: typer.Context, model: Text, group: Text, out: Out) -> None:
+def convert(
+    context: typer.Context, model: Text, group: Text, out: Out, weights: SomeFiles = None
+) -> None:
     """Convert a published checkpoint; a missing or left-over weight is an error.
 
-    Example: bat convert --model eat --group as2m --out results/pretrain/eat/as2m
+    Without --weights it is read from the path in the parameters.
+
+    Example: bat convert --model EAT --group as2m --weights data/source/eat-base-epoch30/weights
+    --out results/pretrain/EAT/as2m
     """
-    _run(context, "convert", {"model": model, "group": group}, {}, out)
+    selection = {"model": model, "group": group}
+    _run(context, "convert", selection, {"weights": weights}, out)
 
 
 @app.command()
@@ -344,6 +429,17 @@ def conformance(folder: Annotated[Path, typer.Argument(help="Folder of golden ve
 
 
 @app.command()
+def resampling() -> None:
+    """Check that recordings come to 16 kHz as with soxr HQ, on made sounds of 44.1 and 48 kHz.
+
+    Example: bat resampling
+    """
+    from bat.conformance.resampling import print_report
+
+    print_report()
+
+
+@app.command()
 def sizes(
     classes: Annotated[int, typer.Option(min=1, help="Number of classes of the probes.")] = 527,
 ) -> None:
@@ -354,6 +450,27 @@ def sizes(
     from bat.sizes import print_sizes
 
     print_sizes(classes)
+
+
+@app.command()
+def sources(
+    name: Annotated[str | None, typer.Argument(help="Data set or weights; else all.")] = None,
+    check: Annotated[bool, typer.Option("--check", help="Ask each address for headers.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Print where data sets and weights are published, and whether they still are.
+
+    Example: bat sources audioset --check
+    """
+    from bat.acquisition.catalogue import read_catalogue
+    from bat.acquisition.network import Network
+    from bat.acquisition.report import print_contacts, print_sources
+
+    if check:
+        network = Network.from_environment()
+        print_contacts(read_catalogue(), network, name, as_json=as_json)
+    else:
+        print_sources(read_catalogue(), name, as_json=as_json)
 
 
 @app.command()
@@ -398,6 +515,112 @@ def audit_verify(
     from bat.provenance.lineage import print_verification
 
     print_verification(folder or [Path("data"), Path("results")])
+
+
+Ledgers = Annotated[Path, typer.Option(help="Folder of versions.")]
+DEFAULT_LEDGERS = Path("data/ledgers")
+
+
+@ledger_app.command("versions")
+def ledger_versions(
+    dataset: Annotated[str, typer.Argument(help="Data set.")], ledgers: Ledgers = DEFAULT_LEDGERS
+) -> None:
+    """Print the versions of a data set's ledger.
+
+    Example: bat ledger versions audioset
+    """
+    from bat.data.comparison import print_versions
+
+    print_versions(dataset, ledgers=ledgers)
+
+
+@ledger_app.command("diff")
+def ledger_diff(
+    a: Annotated[str, typer.Argument(help="File, or version such as audioset/1.")],
+    b: Annotated[str, typer.Argument(help="File, or version; audioset is its newest.")],
+    ledgers: Ledgers = DEFAULT_LEDGERS,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Say what differs between two ledgers: exit 0 if nothing, 1 if something, 2 for an error.
+
+    Example: bat ledger diff audioset/1 audioset/2
+    """
+    from bat.data.comparison import print_differences
+
+    try:
+        different = print_differences(a, b, ledgers=ledgers, as_json=as_json)
+    except BatError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(2) from error
+    raise typer.Exit(int(different))
+
+
+@ledger_app.command("show")
+def ledger_show(
+    ledger: Annotated[str, typer.Argument(help="File, or version such as audioset/1.")],
+    ledgers: Ledgers = DEFAULT_LEDGERS,
+) -> None:
+    """Print a ledger's counts by part and status, and the reasons.
+
+    Example: bat ledger show data/pcm/meetings/ledger.parquet
+    """
+    from bat.data.comparison import print_ledger
+
+    print_ledger(ledger, ledgers=ledgers)
+
+
+@ledger_app.command("select")
+def ledger_select(
+    name: Annotated[str, typer.Option(help="Name of the comparison set.")],
+    out: Annotated[Path, typer.Option(help="File to write it to.")],
+    ledger: SomeFiles = None,
+    ids: Annotated[Path | None, typer.Option(help="List of recording ids, one a line.")] = None,
+    part: Annotated[list[str] | None, typer.Option(help="Parts to choose from.")] = None,
+    how: Annotated[str | None, typer.Option(help="ok, intersection or difference.")] = None,
+) -> None:
+    """Choose the recordings that count, so that two numbers are of the same ones.
+
+    One ledger gives its usable recordings, several those that all of them have; with difference,
+    those that the first has and no other.
+
+    Example: bat ledger select --name both-copies --ledger a/ledger.parquet
+    --ledger b/ledger.parquet --part eval --out sets/both-copies.parquet
+    """
+    from bat.data.selections import print_selection
+
+    print_selection(name=name, out=out, ledgers=ledger or (), ids=ids, parts=part or (), how=how)
+
+
+@app.command()
+def score(
+    context: typer.Context,
+    heads: File,
+    manifest: File,
+    tokens: File,
+    run: Annotated[str | None, typer.Option(help="One of the heads, as fold/seed.")] = None,
+    part: Annotated[list[str] | None, typer.Option(help="Parts; else the test parts.")] = None,
+    remap_labels: Annotated[
+        bool, typer.Option("--remap-labels", help="Bring classes into order by name.")
+    ] = False,
+    out: Annotated[Path | None, typer.Option(help="JSON file to write the scores to.")] = None,
+) -> None:
+    """Use trained heads on the cached tokens of another manifest.
+
+    The tokens must come from the encoder that a head was trained on. A head of another order of
+    classes is refused, unless --remap-labels is given.
+
+    Example: bat score --heads results/probe/bat-mini/speaker/cgp/all/heads.safetensors
+    --manifest data/manifest/speaker/manifest.parquet
+    --tokens data/tokens/bat-mini/early/speaker/tokens.safetensors --run meeting-3/0
+    """
+    common: Common = context.find_object(Common) or Common()
+    limit_threads(common.threads)
+    from bat.stages.scoring import Question, print_scores
+
+    asked = Question(
+        heads=heads, manifest=manifest, tokens=tokens, run=run, parts=part or (), remap=remap_labels
+    )
+    print_scores(asked, out=out)
 
 
 @app.command()

@@ -3,18 +3,21 @@
 import logging
 import os
 import sys
+import threading
 import time
 from collections.abc import Iterable, Iterator, Sized
-from typing import TypeVar
+from typing import Self, TypeVar
 
 from rich.console import Console
 from rich.progress import (
     BarColumn,
+    DownloadColumn,
     MofNCompleteColumn,
     Progress,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
+    TransferSpeedColumn,
 )
 
 from bat.runtime import DIE_WITH_PARENT
@@ -38,11 +41,96 @@ def track(items: Iterable[T], description: str, total: int | None = None) -> Ite
     """
     if total is None and isinstance(items, Sized):
         total = len(items)
-    # Jobs of a workflow share one terminal: two bars would overwrite each other.
-    if sys.stderr.isatty() and DIE_WITH_PARENT not in os.environ:
+    if _shows_bars():
         yield from _bar(items, description, total)
     else:
         yield from _lines(items, description, total)
+
+
+class ByteProgress:
+    """Progress of downloads, which several threads report: bytes, their rate, files done.
+
+    A context manager. Whoever waits for the downloads calls `tick` now and then, for the lines of
+    a log.
+
+    Parameters
+    ----------
+    description
+        A few words on the work.
+    files
+        Number of files.
+    total_bytes
+        Their size together, where it is known.
+    """
+
+    def __init__(self, description: str, files: int, total_bytes: int | None) -> None:
+        self._description = description
+        self._files = files
+        self._total_bytes = total_bytes
+        self._lock = threading.Lock()
+        self._done_files = self._done_bytes = self._shown_bytes = 0
+        self._shown = time.monotonic()
+        self._bar: Progress | None = None
+
+    def __enter__(self) -> Self:
+        if _shows_bars():
+            columns = (
+                TextColumn("{task.description}"),
+                BarColumn(),
+                DownloadColumn(),
+                TransferSpeedColumn(),
+                TimeRemainingColumn(),
+            )
+            self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
+            self._bar.start()
+            self._task = self._bar.add_task(self._title(), total=self._total_bytes)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def add(self, count: int) -> None:
+        """Count so many more bytes; fewer, where some were thrown away."""
+        with self._lock:
+            self._done_bytes += count
+            if self._bar is not None:
+                self._bar.update(self._task, completed=self._done_bytes)
+
+    def file_done(self) -> None:
+        """Count a whole file."""
+        with self._lock:
+            self._done_files += 1
+            if self._bar is not None:
+                self._bar.update(self._task, description=self._title())
+
+    def tick(self) -> None:
+        """Write a line to the log, if there is no bar and the last line is long ago."""
+        now = time.monotonic()
+        if self._bar is not None or now - self._shown < _SECONDS_BETWEEN_LINES:
+            return
+        rate = max(0.0, (self._done_bytes - self._shown_bytes) / (now - self._shown))
+        self._shown, self._shown_bytes = now, self._done_bytes
+        _LOG.info("%s: %s", self._title(), _flow(self._done_bytes, self._total_bytes, rate))
+
+    def _title(self) -> str:
+        return f"{self._description}, {self._done_files}/{self._files} files"
+
+
+def _shows_bars() -> bool:
+    # Jobs of a workflow share one terminal: two bars would overwrite each other.
+    return sys.stderr.isatty() and DIE_WITH_PARENT not in os.environ
+
+
+def _flow(done_bytes: int, total_bytes: int | None, bytes_per_s: float) -> str:
+    """Say how far a download is: "12.0 of 30.0 MB (40%), 1.5 MB/s, about 12 s left"."""
+    rate = f"{bytes_per_s / 1e6:.1f} MB/s"
+    if not total_bytes:
+        return f"{done_bytes / 1e6:.1f} MB, {rate}"
+    share = f"{done_bytes / 1e6:.1f} of {total_bytes / 1e6:.1f} MB ({done_bytes / total_bytes:.0%})"
+    if not bytes_per_s:
+        return f"{share}, {rate}"
+    return f"{share}, {rate}, about {(total_bytes - done_bytes) / bytes_per_s:.0f} s left"
 
 
 def _bar(items: Iterable[T], description: str, total: int | None) -> Iterator[T]:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+from bat.acquisition.catalogue import facts_of, published, published_weights
 from bat.errors import BatError
 from bat.params import FINETUNE, Params
 from bat.params.base import Strict
@@ -21,7 +22,9 @@ from bat.params.data import (
     LabelledTask,
     Layout,
     MultiClassTask,
+    Only,
     PackageIndexSource,
+    PublishedSource,
     Sampling,
     Selection,
     Transforms,
@@ -45,12 +48,22 @@ class InventorySettings(Strict):
     source: FolderSource
 
 
-class ResampleSettings(Strict):
-    """Which files are recordings, what rate to bring them to, and which are not used."""
+class AcquireSettings(Strict):
+    """Which copy of a published data set to fetch, and what rate to bring its recordings to.
 
-    folder: str | None
-    inner: str | None
-    inner_sha256: str | None
+    ``files``: what the catalogue says of that copy, without what it says to people. ``parts``:
+    those that are wanted; null is all.
+    """
+
+    source: PublishedSource
+    files: dict[str, Any]
+    parts: list[str] | None
+    rate_hz: int
+
+
+class AccountSettings(Strict):
+    """Which files are recordings, and which of them are not used."""
+
     layout: Layout
     rate_hz: int
     minimum_duration_s: float
@@ -59,10 +72,19 @@ class ResampleSettings(Strict):
     maximum_bad_share: float
 
 
+class ResampleSettings(AccountSettings):
+    """The same for files that lie here, which are brought to one rate on the way."""
+
+    folder: str | None
+    inner: str | None
+    inner_sha256: str | None
+
+
 class PrepareSettings(Strict):
     """How recordings become the clips of a task, and the parts that there must be."""
 
     clips: ClipKind
+    only: Only | None
     parts: list[str]
     one_label: bool
 
@@ -83,6 +105,13 @@ class FrontendSettings(Strict):
     rate_hz: int
     samples: int | None
     frontend: Frontend
+
+
+class WeightsSettings(Strict):
+    """The published checkpoint to fetch, and what the catalogue says of its files."""
+
+    name: str
+    files: dict[str, Any]
 
 
 class ConvertSettings(Strict):
@@ -242,7 +271,29 @@ def _download(params: Params, selection: Selected) -> DownloadSettings:
     source = _known(params.datasets, selection["dataset"], "data set").source
     if isinstance(source, FolderSource):
         raise BatError(f"{selection['dataset']}: a folder is not downloaded; see bat inventory")
+    if isinstance(source, PublishedSource):
+        raise BatError(f"{selection['dataset']}: a published data set; see bat acquire")
     return DownloadSettings(source=source)
+
+
+def _acquire(params: Params, selection: Selected) -> AcquireSettings:
+    dataset = _known(params.datasets, selection["dataset"], "data set")
+    source = dataset.source
+    if not isinstance(source, PublishedSource):
+        raise BatError(f"{selection['dataset']}: expected a source of kind published")
+    return AcquireSettings(
+        source=source,
+        files=facts_of(published(source.name), source.mirror),
+        parts=getattr(dataset.layout, "parts", None),
+        rate_hz=dataset.rate_hz,
+    )
+
+
+def _account(params: Params, selection: Selected) -> AccountSettings:
+    dataset = _known(params.datasets, selection["dataset"], "data set")
+    if not isinstance(dataset.source, PublishedSource):
+        raise BatError(f"{selection['dataset']}: not a published data set; see bat resample")
+    return AccountSettings(**dataset.model_dump(exclude={"source"}))
 
 
 def _inventory(params: Params, selection: Selected) -> InventorySettings:
@@ -255,6 +306,8 @@ def _inventory(params: Params, selection: Selected) -> InventorySettings:
 def _resample(params: Params, selection: Selected) -> ResampleSettings:
     dataset = _known(params.datasets, selection["dataset"], "data set")
     source = dataset.source
+    if isinstance(source, PublishedSource):
+        raise BatError(f"{selection['dataset']}: a published data set; see bat acquire")
     return ResampleSettings(
         folder=source.path if isinstance(source, FolderSource) else None,
         inner=getattr(source, "inner", None),
@@ -269,6 +322,7 @@ def _prepare(params: Params, selection: Selected) -> PrepareSettings:
     needed = [part for fold in folds for part in (*fold.train, *fold.validation, *fold.test)]
     return PrepareSettings(
         clips=task.clips,
+        only=task.only,
         parts=sorted(set(needed or getattr(task, "parts", []))),
         one_label=isinstance(task, MultiClassTask),
     )
@@ -280,6 +334,12 @@ def _frontend(params: Params, selection: Selected) -> FrontendSettings:
         rate_hz=params.datasets[task.dataset].rate_hz,
         samples=task.input.samples,
         frontend=params.frontend_of(selection["frontend"], selection["task"]),
+    )
+
+
+def _weights(_: Params, selection: Selected) -> WeightsSettings:
+    return WeightsSettings(
+        name=selection["weights"], files=facts_of(published_weights(selection["weights"]), None)
     )
 
 
@@ -441,9 +501,12 @@ def _table(params: Params, _: Selected) -> TableSettings:
 _SETTINGS: dict[str, Callable[[Params, Selected], Strict]] = {
     "download": _download,
     "inventory": _inventory,
+    "acquire": _acquire,
+    "account": _account,
     "resample": _resample,
     "prepare": _prepare,
     "frontend": _frontend,
+    "weights": _weights,
     "convert": _convert,
     "pretrain": _pretrain,
     "embed": _embed,

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from bat.errors import BatError
 from bat.params import FINETUNE, Params, load
-from bat.params.data import FolderSource
+from bat.params.data import FileSource, FolderSource, PackageIndexSource, PublishedSource
 from bat.provenance.fingerprint import code_of
 from bat.provenance.hashing import digest
 from bat.settings import part_names, settings_for
@@ -50,10 +50,15 @@ class Plan:
     def code(self, stage: str, selection: Mapping[str, str]) -> dict[str, str]:
         """Hash the modules that one job runs.
 
-        Probes, and what they read, are loaded by name, so that their modules are roots beside the
-        stage's. The head that is fine-tuned with an encoder is a linear probe.
+        Probes, what they read, and layouts of data sets are loaded by name, so that their modules
+        are roots beside the stage's. The head that is fine-tuned with an encoder is a linear probe.
         """
         roots = [f"bat.stages.{stage}"]
+        if stage in ("resample", "account"):
+            layout = self.settings(stage, selection).layout.kind
+            roots.append(f"bat.data.layouts.{layout.replace('-', '_')}")
+        if stage == "acquire" and self.settings(stage, selection).source.youtube is not None:
+            roots.append("bat.acquisition.gaps")
         if stage == "probe":
             kind = self.params.probe_of(selection["task"], selection["method"]).kind
             reading = self.reading(selection["task"], selection["method"])
@@ -68,13 +73,27 @@ class Plan:
     @cached_property
     def archives(self) -> list[str]:
         """Data sets that come as one file."""
-        return [name for name in self.params.datasets if name not in self.folders]
+        return self._datasets(PackageIndexSource, FileSource)
 
     @cached_property
     def folders(self) -> list[str]:
         """Data sets that lie in a folder."""
+        return self._datasets(FolderSource)
+
+    @cached_property
+    def acquired(self) -> list[str]:
+        """Data sets of the catalogue, fetched and decoded as a stream."""
+        return self._datasets(PublishedSource)
+
+    def _datasets(self, *kinds: type) -> list[str]:
         datasets = self.params.datasets.items()
-        return [name for name, dataset in datasets if isinstance(dataset.source, FolderSource)]
+        return [name for name, dataset in datasets if isinstance(dataset.source, kinds)]
+
+    def pcm(self, task: str) -> list[str]:
+        """Return the stored recordings of a task's data set, and their index."""
+        dataset = self.dataset(task)
+        maker = "source" if dataset in self.acquired else "pcm"
+        return [f"data/{maker}/{dataset}/pcm.npy", f"data/pcm/{dataset}/index.parquet"]
 
     def glance(self, dataset: str) -> str | None:
         """Digest of what a user's own folder looks like: if it changes, stock is taken anew.
@@ -91,6 +110,12 @@ class Plan:
     def dataset(self, task: str) -> str:
         """Name of a task's data set."""
         return self.params.tasks[task].dataset
+
+    def read_to_prepare(self, task: str) -> list[str]:
+        """Return what a task's clips are made of: whole recordings need no samples."""
+        samples, index = self.pcm(task)
+        whole = self.params.tasks[task].clips.kind == "whole"
+        return [index] if whole else [samples, index]
 
     def cached(self, task: str) -> bool:
         """Whether spectrograms and tokens of a task are computed once."""
@@ -117,6 +142,17 @@ class Plan:
     def published(self) -> list[str]:
         """Models whose encoders are converted from published weights."""
         return [name for name, model in self.params.models.items() if model.weights is not None]
+
+    def weights(self, model: str) -> str | None:
+        """Name in the catalogue of the weights that a model's encoder is converted from."""
+        weights = self.params.models[model].weights
+        return None if weights is None else weights.published
+
+    @cached_property
+    def fetched(self) -> list[str]:
+        """Weights of the catalogue that some model's encoder is converted from."""
+        names = {self.weights(model) for model, _ in self.encoders if model in self.published}
+        return sorted(name for name in names if name is not None)
 
     @cached_property
     def trained(self) -> list[str]:

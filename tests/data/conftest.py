@@ -5,7 +5,7 @@ import pytest
 
 from bat.data.layouts import read_layout
 from bat.data.ledger import build_ledger
-from bat.data.shards import PcmStore, PcmWriter
+from bat.data.pcm_store import PcmStore, PcmWriter
 from bat.data.sources import open_source
 
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "meetings.zip"

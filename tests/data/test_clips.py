@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from bat.data.clips import Clips, read_clips
 from bat.data.entries import Event
+from bat.data.labels import LabelOrder
 from bat.data.manifest import MANIFEST_SCHEMA, window_clips, write_manifest
 from bat.data.tables import make_table, write_table
 from bat.errors import BatError
@@ -25,7 +26,11 @@ def clips_of(*rows, classes=CLASSES):
         | row
         for number, row in enumerate(rows)
     ]
-    return Clips(make_table(full, MANIFEST_SCHEMA), list(classes))
+    return Clips(make_table(full, MANIFEST_SCHEMA), order_of(*classes))
+
+
+def order_of(*classes):
+    return LabelOrder(name="test/given", classes=classes)
 
 
 def event(label, onset_s, offset_s):
@@ -57,17 +62,23 @@ def test_clips_without_classes_have_labels_of_no_width():
 
 def test_a_label_that_is_no_class_is_refused(tmp_path):
     clips = clips_of({"labels": ["dog"]})
-    write_table(clips.manifest, tmp_path / "m", MANIFEST_SCHEMA, metadata={"classes": '["cat"]'})
+    metadata = order_of("cat").metadata()
+    write_table(clips.manifest, tmp_path / "m", MANIFEST_SCHEMA, metadata=metadata)
     with pytest.raises(BatError, match="found 1 others, the first is 'dog'"):
         read_clips(tmp_path / "m")
 
 
 def test_clips_are_read_as_they_were_written(ledger, listing, store, tmp_path):
     windows = window_clips(ledger, store, clip_s=1.0, minimum_rms=0.003)
-    write_manifest(tmp_path / "m", windows, listing.classes)
+    write_manifest(tmp_path / "m", windows, listing.label_order)
     clips = read_clips(tmp_path / "m")
     assert clips.ids == windows["clip_id"].to_list()
     assert clips.classes == list(listing.classes) == [f"speaker-{n}" for n in range(9)]
+    assert clips.description == {
+        "classes": clips.classes,
+        "order": "meetings/number",
+        "comparison_set": None,
+    }
     assert clips.parts == [f"meeting-{n}" for n in range(5)]
     assert (clips.present.sum(axis=1) == 1).all()
     assert [clips.classes[index] for index in clips.present.argmax(axis=1)] == [

@@ -6,12 +6,16 @@ from collections import Counter
 
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from bat.audio.ffmpeg import decode
 from bat.data.entries import Event
 from bat.data.layouts import LAYOUTS, read_layout
+from bat.data.layouts.audioset import excerpts
 from bat.data.sources import open_source
 from bat.errors import BatError
+from data.listed import contents, entries_of
 from fixtures.layouts import (
     COMMANDS,
     make_audioset,
@@ -58,7 +62,7 @@ def read(folder, name, **options):
 
 
 def parts(listing):
-    return Counter(entry.part for entry in listing.entries)
+    return Counter(entry.part for entry in entries_of(listing))
 
 
 def replace_line(path, line, text):
@@ -79,33 +83,33 @@ def test_the_same_data_set_is_made_with_the_same_bytes(made, tmp_path, name):
 @pytest.mark.parametrize("name", MAKERS)
 def test_every_listed_file_is_there_and_decodes(made, name):
     source = open_folder(made / name)
-    for entry in read_layout(name, source, **OPTIONS.get(name, {})).entries[::5]:
+    for entry in entries_of(read_layout(name, source, **OPTIONS.get(name, {})))[::5]:
         assert decode(source.read(entry.file), rate_hz=16_000).duration_s >= 1
 
 
 @pytest.mark.parametrize("name", MAKERS)
 def test_labels_and_events_are_of_the_classes(made, name):
     listing = read(made / name, name)
-    labels = {label for entry in listing.entries for label in entry.labels}
+    labels = {label for entry in entries_of(listing) for label in entry.labels}
     assert labels == set(listing.classes)
-    assert {event.label for entry in listing.entries for event in entry.events} <= labels
+    assert {event.label for entry in entries_of(listing) for event in entry.events} <= labels
 
 
 @pytest.mark.parametrize("name", MAKERS)
 def test_a_data_set_inside_another_folder_is_found(made, tmp_path, name):
     shutil.copytree(made / name, tmp_path / "outer" / "data")
     direct, nested = read(made / name, name), read(tmp_path, name)
-    assert [entry.recording_id for entry in nested.entries] == [
-        entry.recording_id for entry in direct.entries
+    assert [entry.recording_id for entry in entries_of(nested)] == [
+        entry.recording_id for entry in entries_of(direct)
     ]
-    assert all(entry.file.startswith("outer/data/") for entry in nested.entries)
+    assert all(entry.file.startswith("outer/data/") for entry in entries_of(nested))
 
 
 def test_a_layout_is_read_from_an_archive_too(made, tmp_path):
     source = open_folder(made / "esc50")
     archive = zip_files(tmp_path / "a.zip", {name: source.read(name) for name in source.names})
     with open_source(archive) as opened:
-        assert read_layout("esc50", opened) == read(made / "esc50", "esc50")
+        assert contents(read_layout("esc50", opened)) == contents(read(made / "esc50", "esc50"))
 
 
 @pytest.mark.parametrize("name", [name for name in LAYOUTS if name != "meetings"])
@@ -148,16 +152,16 @@ def test_esc50_has_five_folds_and_classes_by_target(made):
     listing = read(made / "esc50", "esc50")
     assert listing.classes == ("sound_z", "sound_y", "sound_x", "sound_w")
     assert parts(listing) == {f"fold-{number}": 8 for number in range(1, 6)}
-    assert listing.entries[0].recording_id == "1-100000-A-0"
-    assert listing.entries[0].labels == ("sound_z",)
+    assert entries_of(listing)[0].recording_id == "1-100000-A-0"
+    assert entries_of(listing)[0].labels == ("sound_z",)
 
 
 def test_esc50_clip_without_a_file_stays_listed(copied):
     folder = copied("esc50")
     (folder / "audio" / "1-100000-A-0.wav").unlink()
     listing = read(folder, "esc50")
-    assert listing.entries[0].file is None
-    assert len(listing.entries) == 40
+    assert entries_of(listing)[0].file is None
+    assert len(entries_of(listing)) == 40
 
 
 @pytest.mark.parametrize(
@@ -206,7 +210,7 @@ def test_speech_commands_have_twelve_classes(made):
     listing = read(made / "speech-commands", "speech-commands")
     assert listing.classes == (*COMMANDS, "unknown", "silence")
     assert parts(listing) == {"train": 24, "validation": 12, "test": 12, "background": 1}
-    words = {entry.recording_id.split("/")[0]: entry.labels for entry in listing.entries}
+    words = {entry.recording_id.split("/")[0]: entry.labels for entry in entries_of(listing)}
     assert words["bed"] == words["zero"] == ("unknown",)
     assert words["_background_noise_"] == ("silence",)
     assert words["yes"] == ("yes",)
@@ -217,7 +221,7 @@ def test_a_listed_command_without_a_file_stays_listed(copied):
     first = (folder / "testing_list.txt").read_text().split()[0]
     (folder / first).unlink()
     listing = read(folder, "speech-commands")
-    (entry,) = [entry for entry in listing.entries if entry.file is None]
+    (entry,) = [entry for entry in entries_of(listing) if entry.file is None]
     assert (entry.recording_id, entry.part) == (first.removesuffix(".wav"), "test")
 
 
@@ -254,18 +258,18 @@ def test_audioset_has_several_labels_and_two_orders(made):
     listing = read(made / "audioset", "audioset")
     assert parts(listing) == {"balanced_train": 8, "unbalanced_train": 8, "eval": 8}
     assert listing.classes == ("Speech", "Male speech, man speaking", "Rain", "Applause")
-    assert listing.entries[2].labels == ("Rain", "Applause")
+    assert entries_of(listing)[2].labels == ("Rain", "Applause")
     alphabetical = read(made / "audioset", "audioset", order="alphabetical")
     assert alphabetical.classes == ("Applause", "Male speech, man speaking", "Rain", "Speech")
-    assert alphabetical.entries == listing.entries
+    assert entries_of(alphabetical) == entries_of(listing)
 
 
 def test_audioset_files_may_have_a_y_before_the_id(made):
     listing = read(made / "audioset", "audioset")
-    files = {entry.part: entry.file for entry in listing.entries}
+    files = {entry.part: entry.file for entry in entries_of(listing)}
     assert files["balanced_train"].startswith("audio/balanced_train/Yba-")
     assert files["eval"].startswith("audio/eval/ev-")
-    assert listing.entries[0].recording_id == "ba-0_000000"
+    assert entries_of(listing)[0].recording_id == "ba-0_000000"
 
 
 def test_audioset_parts_are_chosen(copied):
@@ -282,7 +286,7 @@ def test_audioset_parts_are_chosen(copied):
 def test_audioset_clips_without_a_file_stay_listed(tmp_path):
     make_audioset(tmp_path, clips={"eval": 6}, absent=2)
     listing = read(tmp_path, "audioset", parts=["eval"])
-    assert [entry.file is None for entry in listing.entries] == [False] * 4 + [True] * 2
+    assert [entry.file is None for entry in entries_of(listing)] == [False] * 4 + [True] * 2
 
 
 def test_audioset_files_lie_at_any_depth(copied):
@@ -291,7 +295,7 @@ def test_audioset_files_lie_at_any_depth(copied):
     (folder / "audio" / "eval").mkdir()
     (folder / "part00").rename(folder / "audio" / "eval" / "part00")
     listing = read(folder, "audioset", parts=["eval"])
-    assert all(entry.file.startswith("audio/eval/part00/") for entry in listing.entries)
+    assert all(entry.file.startswith("audio/eval/part00/") for entry in entries_of(listing))
 
 
 @pytest.mark.parametrize(
@@ -330,6 +334,88 @@ def test_a_clip_in_two_parts_or_with_two_files_is_refused(copied):
         read(folder, "audioset", parts=["eval"])
 
 
+def segments(*lines):
+    """A list of AudioSet with its comments."""
+    return "# a\n# b, c\n# YTID, start_seconds\n" + "".join(f"{line}\n" for line in lines)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        'b, 0.000, 10.000, "/m/0001, /m/0002"',  # a space inside
+        'b,0.000,10.000,"/m/0001,/m/0002"',
+        '"b", 0.000,   10.000 , "/m/0001,/m/0002,/m/0001"',
+        '\nb, 0.000, 10.000, "/m/0001,/m/0002"\n',
+        'b, 0.000, 10.000, "/m/0001,\n/m/0002"',
+    ],
+)
+def test_audioset_lists_in_another_form_say_the_same(copied, odd):
+    folder, path = copied("audioset"), "eval_segments.csv"
+    lines = ['a, 1.0, 2.0, "/m/0000"', 'b, 0.000, 10.000, "/m/0001,/m/0002"', 'c, 0, 1, "/m/0003"']
+    (folder / path).write_text(segments(*lines))
+    published = read(folder, "audioset", parts=["eval"])
+    assert [entry.labels for entry in entries_of(published)][1] == (
+        "Male speech, man speaking",
+        "Rain",
+    )
+    lines[1] = odd
+    for text in (segments(*lines), segments(*lines).rstrip("\n"), "\ufeff" + segments(*lines)):
+        (folder / path).write_text(text)
+        assert contents(read(folder, "audioset", parts=["eval"])) == contents(published)
+
+
+def test_audioset_lists_are_read_at_once_where_they_are_as_published(made, monkeypatch):
+    def never(*arguments, **options):
+        raise AssertionError("read row by row")
+
+    monkeypatch.setattr("bat.data.layouts.audioset.read_headless_csv", never)
+    assert len(entries_of(read(made / "audioset", "audioset"))) == 24
+
+
+AUDIOSET_ROWS = st.tuples(
+    st.text("ab-_Y", min_size=1, max_size=3),
+    st.sampled_from(["0.000", "30.000", "7"]),
+    st.sampled_from(["10.000", "40.000"]),
+    st.lists(st.sampled_from(["/m/0000", "/m/0001", "/m/0002"]), min_size=1, max_size=4),
+)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(AUDIOSET_ROWS, min_size=1, max_size=6, unique_by=lambda row: row[0]))
+def test_audioset_lists_are_read_at_once_as_row_by_row(made, tmp_path_factory, rows):
+    folder = tmp_path_factory.mktemp("audioset")
+    shutil.copy(made / "audioset" / "class_labels_indices.csv", folder)
+    lines = [f'{name}, {start}, {end}, "{",".join(mids)}"' for name, start, end, mids in rows]
+    (folder / "eval_segments.csv").write_text(segments(*lines))
+    at_once = read(folder, "audioset", parts=["eval"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bat.data.layouts.audioset._published_segments", lambda source, name: None)
+        row_by_row = read(folder, "audioset", parts=["eval"])
+    assert contents(at_once) == contents(row_by_row)
+    assert at_once.entries["recording_id"].to_list() == [row[0] for row in rows]
+
+
+def test_audioset_excerpts_say_which_stretch_of_a_video_a_clip_is(copied):
+    folder = copied("audioset")
+    lines = ['a, 30.000, 40.000, "/m/0000"', 'b, 0.5, 4, "/m/0001"']
+    (folder / "eval_segments.csv").write_text(segments(*lines))
+    table = excerpts(open_folder(folder), parts=["eval", "balanced_train"])
+    assert table.columns == ["recording_id", "part", "start_s", "end_s"]
+    assert table.rows()[:2] == [("a", "eval", 30.0, 40.0), ("b", "eval", 0.5, 4.0)]
+    assert table["part"].value_counts(sort=True).rows() == [("balanced_train", 8), ("eval", 2)]
+
+
+@pytest.mark.parametrize(
+    "times", ["10.000, 10.000", "10, 2", "-1, 5", "now, 5", "1, nan", "1, inf", "nan, 1"]
+)
+def test_a_wrong_stretch_is_refused_with_its_line(copied, times):
+    folder = copied("audioset")
+    replace_line(folder / "eval_segments.csv", 5, f'x, {times}, "/m/0000"')
+    message = r"^eval_segments\.csv, line 5: expected 0 <= start < end in seconds, found "
+    with pytest.raises(BatError, match=message):
+        excerpts(open_folder(folder), parts=["eval"])
+
+
 # --- DCASE 2016 task 2 ------------------------------------------------------------------------
 
 
@@ -337,7 +423,7 @@ def test_dcase_events_are_in_seconds(made):
     listing = read(made / "dcase2016-task2", "dcase2016-task2")
     assert listing.classes == ("alert", "cough", "knock")
     assert parts(listing) == {"train": 2, "validation": 1, "test": 1}
-    first = listing.entries[0]
+    first = entries_of(listing)[0]
     assert first.recording_id == "train_000"
     assert first.events[:2] == (
         Event(label="alert", onset_s=0.25, offset_s=0.75),
@@ -349,7 +435,7 @@ def test_dcase_events_are_in_seconds(made):
 def test_dcase_recording_without_events_or_without_a_file_stays_listed(copied):
     folder = copied("dcase2016-task2")
     (folder / "test.json").write_text('{"quiet.wav": []}')
-    last = read(folder, "dcase2016-task2").entries[-1]
+    last = entries_of(read(folder, "dcase2016-task2"))[-1]
     assert (last.file, last.labels, last.events) == (None, (), ())
 
 
@@ -390,9 +476,9 @@ def test_birdset_has_recordings_and_segments(made):
     listing = read(made / "birdset", "birdset")
     assert parts(listing) == {"train": 9, "test": 8}
     assert listing.classes == ("amepip", "gcrfin", "whcspa")
-    assert listing.entries[0].recording_id == "XC100000"
-    assert listing.entries[0].labels == ("whcspa",)
-    by_id = {entry.recording_id: entry for entry in listing.entries}
+    assert entries_of(listing)[0].recording_id == "XC100000"
+    assert entries_of(listing)[0].labels == ("whcspa",)
+    by_id = {entry.recording_id: entry for entry in entries_of(listing)}
     assert by_id["HSN_001_20150708_061805_010_015"].labels == ("whcspa", "gcrfin")
     assert by_id["HSN_001_20150708_061805_035_040"].labels == ()
 
@@ -412,13 +498,14 @@ def test_birdset_file_paths_and_single_codes_will_do(copied):
     path = folder / "HSN_metadata_train.parquet"
     table = pl.read_parquet(path).drop("ebird_code_multilabel")
     table.with_columns("/somewhere/else/" + pl.col("filepath")).write_parquet(folder / "t.parquet")
-    assert read(folder, "birdset", train="t.parquet") == read(folder, "birdset")
+    found = read(folder, "birdset", train="t.parquet")
+    assert contents(found) == contents(read(folder, "birdset"))
 
 
 def test_birdset_recording_without_a_file_stays_listed(copied):
     folder = copied("birdset")
     (folder / "train" / "XC100000.ogg").unlink()
-    assert read(folder, "birdset").entries[0].file is None
+    assert entries_of(read(folder, "birdset"))[0].file is None
 
 
 @pytest.mark.parametrize(
@@ -469,9 +556,9 @@ def test_librispeech_transcripts_are_in_lower_case(made):
     listing = read(made / "librispeech", "librispeech")
     assert listing.classes == ()
     assert parts(listing) == {"train-clean-100": 4, "dev-clean": 2, "test-clean": 2}
-    assert listing.entries[3].recording_id == "84-100-0003"
-    assert listing.entries[3].transcript == "don't go yet"
-    assert listing.entries[3].labels == ()
+    assert entries_of(listing)[3].recording_id == "84-100-0003"
+    assert entries_of(listing)[3].transcript == "don't go yet"
+    assert entries_of(listing)[3].labels == ()
 
 
 def test_librispeech_needs_only_the_subsets_asked_for(copied):
@@ -501,7 +588,7 @@ def test_a_wrong_transcript_is_named(copied, text, message):
 def test_librispeech_utterance_without_a_file_stays_listed(copied):
     folder = copied("librispeech")
     next(folder.rglob("84-102-0001.flac")).unlink()
-    last = read(folder, "librispeech").entries[-1]
+    last = entries_of(read(folder, "librispeech"))[-1]
     assert (last.file, last.transcript) == (None, "we agree")
 
 

@@ -5,6 +5,7 @@ import pytest
 from bat.data.layouts import read_layout
 from bat.data.sources import open_source
 from bat.errors import BatError
+from data.listed import entries_of
 from fixtures.layouts import MEETINGS, zip_files
 
 
@@ -20,7 +21,7 @@ def list_archive(tmp_path):
 
 
 def ids(list_archive):
-    return [entry.recording_id for entry in list_archive.entries]
+    return [entry.recording_id for entry in entries_of(list_archive)]
 
 
 def test_meetings_and_speakers_are_numbered_by_sorted_folder_name(list_archive):
@@ -32,7 +33,7 @@ def test_meetings_and_speakers_are_numbered_by_sorted_folder_name(list_archive):
         "meeting-1/speaker-0/5-6",
         "meeting-1/speaker-1/1-2",
     ]
-    first = found.entries[0]
+    first = entries_of(found)[0]
     assert (first.part, first.labels, first.file) == (
         "meeting-0",
         ("speaker-2",),
@@ -43,7 +44,7 @@ def test_meetings_and_speakers_are_numbered_by_sorted_folder_name(list_archive):
 
 def test_a_speaker_has_one_number_in_all_meetings(list_archive):
     found = list_archive({"A/Xaver/1.wav": b"", "B/Urs/2.wav": b"", "B/Xaver/3.wav": b""})
-    assert [entry.labels for entry in found.entries].count(("speaker-1",)) == 2
+    assert [entry.labels for entry in entries_of(found)].count(("speaker-1",)) == 2
 
 
 @pytest.mark.parametrize(
@@ -74,7 +75,7 @@ def test_hidden_files_and_folders_do_not_count(list_archive):
 
 
 def test_files_that_are_no_audio_appear_too(list_archive):
-    assert len(list_archive({"M/S/notes.txt": b"text", "M/S/empty.wav": b""}).entries) == 2
+    assert len(entries_of(list_archive({"M/S/notes.txt": b"text", "M/S/empty.wav": b""}))) == 2
 
 
 @pytest.mark.parametrize("name", ["Somebody.wav", "M/Somebody.wav", "M/S/T/Somebody.wav"])
@@ -92,6 +93,8 @@ def test_the_order_in_the_archive_plays_no_part(list_archive):
 def test_the_fixture_has_five_meetings_of_nine_speakers():
     with open_source(MEETINGS) as source:
         found = read_layout("meetings", source)
-    assert len(found.entries) == 40
-    assert {entry.part for entry in found.entries} == {f"meeting-{number}" for number in range(5)}
+    assert len(entries_of(found)) == 40
+    assert {entry.part for entry in entries_of(found)} == {
+        f"meeting-{number}" for number in range(5)
+    }
     assert found.classes == tuple(f"speaker-{number}" for number in range(9))

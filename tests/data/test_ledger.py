@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import bat.data.ledger
+import bat.data.recordings
 from audio.recipes import encoded, noise
 from bat.audio.ffmpeg import DecoderKilledError, Recording
 from bat.audio.pcm import pcm_sha256, to_int16
-from bat.data.entries import Entry, Event
+from bat.data.entries import Entry, Event, entries_table
 from bat.data.ledger import (
     LEDGER_SCHEMA,
     build_ledger,
@@ -27,10 +27,23 @@ class ListedPcm:
     """Keeps what a PCM writer would write."""
 
     def __init__(self):
-        self.added = []
+        self.stored = []
+        self.index = None
 
-    def add(self, recording_id, pcm):
-        self.added.append((recording_id, pcm))
+    def append(self, pcm):
+        self.stored.append(pcm)
+        return sum(len(each) for each in self.stored[:-1])
+
+    def list_only(self, index):
+        self.index = index
+
+    @property
+    def added(self):
+        samples = np.concatenate([np.zeros(0, np.int16), *self.stored])
+        return [
+            (name, samples[offset : offset + length])
+            for name, offset, length, _ in self.index.iter_rows()
+        ]
 
 
 def ledger_of(files, *, writer=None, entries=None, **options):
@@ -45,7 +58,12 @@ def ledger_of(files, *, writer=None, entries=None, **options):
         for name, content in files.items()
     ]
     contents = {f"{name}.wav": content for name, content in files.items()}
-    return build_ledger(entries, contents.__getitem__, writer or ListedPcm(), **defaults | options)
+    return build_ledger(
+        entries_table(entries),
+        contents.__getitem__,
+        writer or ListedPcm(),
+        **defaults | options,
+    )
 
 
 def row_of(content, **options):
@@ -103,6 +121,7 @@ def test_a_good_file_is_measured():
         "labels": [],
         "events": [],
         "transcript": None,
+        "archive": None,
         "bytes": len(content),
         "sha256": hashlib.sha256(content).hexdigest(),
         "status": "ok",
@@ -265,7 +284,7 @@ def test_a_recording_that_resampling_leaves_nothing_of_is_empty(monkeypatch):
         channels=1,
         duration_s=1 / 192_000,
     )
-    monkeypatch.setattr(bat.data.ledger, "decode", lambda content, *, rate_hz: nothing)
+    monkeypatch.setattr(bat.data.recordings, "decode", lambda content, *, rate_hz: nothing)
     row = row_of(b"one sample", minimum_duration_s=0)
     assert (row["status"], row["reason"]) == ("empty", "no samples at 16000 Hz")
 
@@ -289,7 +308,14 @@ def test_a_file_that_cannot_be_read_ends_the_ledger():
 
     entry = Entry(recording_id="a", part="train", file="a.wav")
     with pytest.raises(BatError, match=r"a\.wav: changed"):
-        build_ledger([entry], read, ListedPcm(), rate_hz=16_000, minimum_duration_s=0, excludes=())
+        build_ledger(
+            entries_table([entry]),
+            read,
+            ListedPcm(),
+            rate_hz=16_000,
+            minimum_duration_s=0,
+            excludes=(),
+        )
 
 
 # --- many files -------------------------------------------------------------------------------
@@ -322,30 +348,56 @@ def test_the_ledger_does_not_depend_on_the_number_of_workers(kinds, workers):
 
 
 def test_files_are_decoded_at_the_same_time(monkeypatch):
-    decode, both = bat.data.ledger.decode, threading.Barrier(2, timeout=30)
+    decode, both = bat.data.recordings.decode, threading.Barrier(2, timeout=30)
 
     def decode_with_another(content, *, rate_hz):
         both.wait()
         return decode(content, rate_hz=rate_hz)
 
-    monkeypatch.setattr(bat.data.ledger, "decode", decode_with_another)
+    monkeypatch.setattr(bat.data.recordings, "decode", decode_with_another)
     files = {str(seed): encoded(noise(seed=seed)) for seed in range(4)}
     assert counts_by_status(ledger_of(files, workers=2)) == {"ok": 4}
 
 
-def test_entries_are_taken_only_a_little_ahead_of_what_is_written():
-    content, taken, writer = encoded(noise()), [], ListedPcm()
+def test_files_are_read_only_a_little_ahead_of_what_is_written():
+    contents, read, writer = [encoded(noise(seed=seed)) for seed in range(60)], [], ListedPcm()
     ahead = []
 
-    def entries():
-        for number in range(60):
-            taken.append(number)
-            ahead.append(len(taken) - len(writer.added))
-            yield Entry(recording_id=str(number), part="train", file="a.wav")
+    def read_one(name):
+        read.append(name)
+        ahead.append(len(read) - len(writer.stored))
+        return contents[int(name)]
 
-    table = ledger_of({"a": content}, entries=entries(), writer=writer, excludes=(), workers=2)
+    entries = [Entry(recording_id=str(n), part="train", file=str(n)) for n in range(60)]
+    table = build_ledger(
+        entries_table(entries),
+        read_one,
+        writer,
+        rate_hz=16_000,
+        minimum_duration_s=1.0,
+        excludes=(),
+        workers=2,
+    )
     assert table.height == len(writer.added) == 60
     assert max(ahead) <= 10
+
+
+def test_entries_of_one_file_share_its_samples():
+    entries = [Entry(recording_id=name, part="train", file="a.wav") for name in "abc"]
+    writer = ListedPcm()
+    table = ledger_of({"a": encoded(noise())}, entries=entries, writer=writer, excludes=())
+    assert table["status"].to_list() == ["ok"] * 3
+    assert len(writer.stored) == 1
+    assert [name for name, _ in writer.added] == ["a", "b", "c"]
+    table = ledger_of({"a": encoded(noise())}, entries=entries)
+    assert table["status"].to_list() == ["ok", "duplicate", "duplicate"]
+
+
+def test_a_file_is_decoded_if_one_of_its_entries_is_not_excluded():
+    entries = [Entry(recording_id=name, part="train", file="a.wav") for name in "ab"]
+    table = ledger_of({"a": encoded(noise())}, entries=entries, excluded={"a": "by hand"})
+    assert table["status"].to_list() == ["excluded", "ok"]
+    assert table["duration_s"].to_list() == [None, 2.0]
 
 
 def test_a_killed_decoder_is_tried_again(monkeypatch):
@@ -357,8 +409,8 @@ def test_a_killed_decoder_is_tried_again(monkeypatch):
             raise DecoderKilledError("ffmpeg was killed by signal 9")
         return decode(content, rate_hz=rate_hz)
 
-    decode = bat.data.ledger.decode
-    monkeypatch.setattr(bat.data.ledger, "decode", killed_twice)
+    decode = bat.data.recordings.decode
+    monkeypatch.setattr(bat.data.recordings, "decode", killed_twice)
     row = row_of(encoded(noise()))
     assert (row["status"], row["attempts"]) == ("ok", 3)
 
@@ -367,7 +419,7 @@ def test_a_decoder_that_is_always_killed_ends_the_ledger(monkeypatch):
     def killed(content, *, rate_hz):
         raise DecoderKilledError("ffmpeg was killed by signal 9")
 
-    monkeypatch.setattr(bat.data.ledger, "decode", killed)
+    monkeypatch.setattr(bat.data.recordings, "decode", killed)
     with pytest.raises(DecoderKilledError):
         row_of(encoded(noise()))
 

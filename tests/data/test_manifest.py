@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bat.audio.pcm import to_float32, to_int16
+from bat.data.labels import LabelOrder
 from bat.data.ledger import LEDGER_SCHEMA
 from bat.data.manifest import (
     MANIFEST_SCHEMA,
@@ -20,13 +21,17 @@ from bat.data.manifest import (
     window_clips,
     write_manifest,
 )
-from bat.data.shards import PcmStore, PcmWriter
+from bat.data.pcm_store import PCM_INDEX_SCHEMA, PcmStore, PcmWriter
 from bat.data.tables import make_table, write_table
 from bat.errors import BatError
 
 RATE_HZ = 16_000
 SPEAKERS = [f"speaker-{number}" for number in range(9)]
 MIXING = {"mixtures_per_clip": 1.0, "maximum_speakers": 3, "gain_range_db": 6.0}
+
+
+def classes_of(*names):
+    return LabelOrder(name="test/given", classes=names)
 
 
 @pytest.fixture(scope="module")
@@ -213,7 +218,7 @@ def test_a_recording_is_a_clip_with_all_that_the_list_says_of_it(make_data):
         {"part": "test", "status": "corrupt", "reason": "cut off"},
         {"part": "test"},
     )
-    clips = whole_clips(ledger, store)
+    clips = whole_clips(ledger, store.index)
     assert clips["clip_id"].to_list() == ["recording-0", "recording-2"]
     assert clips["part"].to_list() == ["train", "test"]
     assert clips["group"].to_list() == [["recording-0"], ["recording-2"]]
@@ -226,6 +231,64 @@ def test_a_recording_is_a_clip_with_all_that_the_list_says_of_it(make_data):
     ]
 
 
+def whole_clip(row, samples):
+    """The clip that a recording is, made by itself."""
+    name = row["recording_id"]
+    component = {"recording_id": name, "start_sample": 0, "samples": samples, "gain_db": 0.0}
+    return {
+        "clip_id": name,
+        "part": row["part"],
+        "group": [name],
+        "labels": sorted(set(row["labels"])),
+        "events": row["events"],
+        "transcript": row["transcript"],
+        "components": [component],
+    }
+
+
+def store_types():
+    return {name: column.dtype.type for name, column in PCM_INDEX_SCHEMA.columns.items()}
+
+
+RECORDINGS = st.fixed_dictionaries(
+    {
+        "part": st.sampled_from(["train", "test"]),
+        "labels": st.lists(st.sampled_from(["dog", "cat", "é", "会", "Dog", "dog, barking"])),
+        "events": st.lists(st.just(event("dog", 0.25, 0.5)), max_size=2),
+        "transcript": st.sampled_from([None, "", "good dog"]),
+        "status": st.sampled_from(["ok", "ok", "short"]),
+    }
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(RECORDINGS, min_size=1, max_size=8))
+def test_tables_of_whole_recordings_are_those_of_one_after_the_other(tmp_path_factory, recordings):
+    folder = tmp_path_factory.mktemp("whole")
+    rows = [
+        dict.fromkeys(LEDGER_SCHEMA.columns)
+        | {"recording_id": str(n), "bytes": 0, "attempts": 1, **recording}
+        | {"reason": "" if recording["status"] == "ok" else "0.1 s"}
+        for n, recording in enumerate(recordings)
+    ]
+    ok = [(row, 5 + n) for n, row in enumerate(rows) if row["status"] == "ok"]
+    # An index may have recordings that the ledger lacks, and any order.
+    of_index = [("other", 0, 1, 10), *((row["recording_id"], 0, n, 10) for row, n in ok[::-1])]
+    index = pl.DataFrame(of_index, store_types(), orient="row")
+    clips = whole_clips(make_table(rows, LEDGER_SCHEMA), index)
+    expected = make_table([whole_clip(row, samples) for row, samples in ok], MANIFEST_SCHEMA)
+    assert clips.equals(expected)
+    for name, table in (("found", clips), ("expected", expected)):
+        write_table(table, folder / name, MANIFEST_SCHEMA)
+    assert (folder / "found").read_bytes() == (folder / "expected").read_bytes()
+
+
+def test_whole_recordings_need_a_place_in_the_index(make_data):
+    ledger, store = make_data({}, {})
+    with pytest.raises(BatError, match="PCM store: no such recording: recording-1"):
+        whole_clips(ledger, store.index.head(1))
+
+
 SHARES = {"train": 0.8, "validation": 0.1, "test": 0.1}
 
 
@@ -234,7 +297,7 @@ def test_chunks_go_to_parts_by_their_position(make_data):
         {"part": "noise", "labels": ["silence"], "pcm": np.ones(21 * RATE_HZ - 1, np.int16)},
         {"labels": ["yes"]},
     )
-    clips = whole_clips(ledger, store, chunks=SHARES, chunked_part="noise")
+    clips = whole_clips(ledger, store.index, chunks=SHARES, chunked_part="noise")
     assert clips["clip_id"].to_list()[:2] == ["recording-0@0", f"recording-0@{RATE_HZ}"]
     assert clips["part"].to_list() == ["train"] * 16 + ["validation"] * 2 + ["test"] * 2 + ["train"]
     assert clips["labels"].to_list() == [["silence"]] * 20 + [["yes"]]
@@ -242,9 +305,25 @@ def test_chunks_go_to_parts_by_their_position(make_data):
     assert components(clips)["start_sample"][:20].to_list() == [n * RATE_HZ for n in range(20)]
 
 
+def test_chunks_stand_where_their_recording_stands(make_data):
+    ledger, store = make_data(
+        {"part": "train"},
+        {"part": "noise", "pcm": np.ones(2 * RATE_HZ, np.int16)},
+        {"part": "test"},
+    )
+    chunks = {"train": 0.5, "test": 0.5}
+    clips = whole_clips(ledger, store.index, chunks=chunks, chunked_part="noise")
+    assert clips["clip_id"].to_list() == [
+        "recording-0",
+        "recording-1@0",
+        f"recording-1@{RATE_HZ}",
+        "recording-2",
+    ]
+
+
 def test_chunks_of_one_recording_may_be_on_both_sides(make_data):
     ledger, store = make_data({"part": "noise", "pcm": np.ones(10 * RATE_HZ, np.int16)})
-    clips = whole_clips(ledger, store, chunks=SHARES, chunked_part="noise")
+    clips = whole_clips(ledger, store.index, chunks=SHARES, chunked_part="noise")
     assert clips["group"].to_list() == [[f"recording-0/{part}"] for part in clips["part"]]
     leak_check(clips, train=["train"], validation=["validation"], test=["test"])
 
@@ -260,7 +339,7 @@ def test_no_chunk_is_lost_or_doubled(tmp_path_factory, seconds, weights):
     ledger = make_table([dict.fromkeys(LEDGER_SCHEMA.columns) | row], LEDGER_SCHEMA)
     chunks = {str(number): weight / sum(weights) for number, weight in enumerate(weights)}
     clips = whole_clips(
-        ledger, PcmStore(folder / "p", folder / "i"), chunks=chunks, chunked_part="noise"
+        ledger, PcmStore(folder / "p", folder / "i").index, chunks=chunks, chunked_part="noise"
     )
     assert components(clips)["start_sample"].to_list() == list(range(0, 10 * seconds, 10))
     counts = dict(clips["part"].value_counts().iter_rows())
@@ -278,8 +357,9 @@ def test_no_chunk_is_lost_or_doubled(tmp_path_factory, seconds, weights):
     ],
 )
 def test_wrong_chunks_are_refused(make_data, options, message):
+    ledger, store = make_data({})
     with pytest.raises(BatError, match=message):
-        whole_clips(*make_data({}), **options)
+        whole_clips(ledger, store.index, **options)
 
 
 # --- rendering --------------------------------------------------------------------------------
@@ -410,17 +490,19 @@ def test_a_side_without_clips_is_refused(windows, sides, message):
 def test_a_manifest_survives_the_way_to_disk_byte_for_byte(mixtures, tmp_path):
     classes = SPEAKERS[::-1]
     for name in ("one", "two"):
-        write_manifest(tmp_path / name, mixtures, classes)
+        write_manifest(tmp_path / name, mixtures, classes_of(*classes))
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
     manifest, found = read_manifest(tmp_path / "one")
     assert manifest.equals(mixtures)
-    assert found == classes
+    assert found == classes_of(*classes)
+    assert found.classes == tuple(classes)
 
 
 def test_events_and_transcripts_survive_the_way_to_disk(make_data, tmp_path):
     recording = {"events": [event("dog", 0.25, 0.5)], "transcript": "good dog"}
-    clips = whole_clips(*make_data(recording, {}))
-    write_manifest(tmp_path / "m", clips, ["dog"])
+    ledger, store = make_data(recording, {})
+    clips = whole_clips(ledger, store.index)
+    write_manifest(tmp_path / "m", clips, classes_of("dog"))
     assert read_manifest(tmp_path / "m")[0].equals(clips)
 
 
@@ -445,31 +527,38 @@ def test_events_and_transcripts_survive_the_way_to_disk(make_data, tmp_path):
 )
 def test_a_table_that_is_no_manifest_is_refused(mixtures, tmp_path, change):
     with pytest.raises(BatError, match="manifest: "):
-        write_manifest(tmp_path / "m", mixtures.with_columns(**change), [*SPEAKERS, "a", "b"])
+        write_manifest(
+            tmp_path / "m", mixtures.with_columns(**change), classes_of(*SPEAKERS, "a", "b")
+        )
 
 
 def test_a_label_that_is_no_class_is_refused(mixtures, tmp_path):
     with pytest.raises(BatError, match=r"labels among 8 classes, found 1 others.*'speaker-8'"):
-        write_manifest(tmp_path / "m", mixtures, SPEAKERS[:-1])
-    write_table(mixtures, tmp_path / "m", MANIFEST_SCHEMA, metadata={"classes": "[]"})
+        write_manifest(tmp_path / "m", mixtures, classes_of(*SPEAKERS[:-1]))
+    write_table(mixtures, tmp_path / "m", MANIFEST_SCHEMA, metadata=classes_of().metadata())
     with pytest.raises(BatError, match=r"labels among 0 classes, found 9 others.*'speaker-0'"):
         read_manifest(tmp_path / "m")
 
 
 def test_an_event_that_is_no_class_is_refused(make_data, tmp_path):
-    clips = whole_clips(*make_data({"labels": ["dog"], "events": [event("cat", 0, 1)]}))
+    ledger, store = make_data({"labels": ["dog"], "events": [event("cat", 0, 1)]})
+    clips = whole_clips(ledger, store.index)
     with pytest.raises(BatError, match="found 1 others, the first is 'cat'"):
-        write_manifest(tmp_path / "m", clips, ["dog"])
+        write_manifest(tmp_path / "m", clips, classes_of("dog"))
 
 
 def test_two_classes_of_one_name_are_refused(mixtures, tmp_path):
     with pytest.raises(BatError, match="classes of different names"):
-        write_manifest(tmp_path / "m", mixtures, [*SPEAKERS, "speaker-0"])
+        write_manifest(tmp_path / "m", mixtures, classes_of(*SPEAKERS, "speaker-0"))
 
 
 @pytest.mark.parametrize(
     ("metadata", "message"),
-    [(None, "expected 'classes' in the metadata"), ({"classes": "a, b"}, "expected classes as")],
+    [
+        (None, "expected 'classes' in the metadata"),
+        ({"classes": "a, b"}, "expected classes as"),
+        ({"classes": "[]"}, "expected 'order' in the metadata"),
+    ],
 )
 def test_a_manifest_without_classes_is_refused(mixtures, tmp_path, metadata, message):
     write_table(mixtures, tmp_path / "m", MANIFEST_SCHEMA, metadata=metadata)
@@ -479,7 +568,7 @@ def test_a_manifest_without_classes_is_refused(mixtures, tmp_path, metadata, mes
 
 @pytest.mark.parametrize("kept", [0, 10, 0.5, 0.99])
 def test_a_damaged_manifest_is_refused(mixtures, tmp_path, kept):
-    write_manifest(tmp_path / "m", mixtures, SPEAKERS)
+    write_manifest(tmp_path / "m", mixtures, classes_of(*SPEAKERS))
     content = (tmp_path / "m").read_bytes()
     length = kept if isinstance(kept, int) else int(kept * len(content))
     (tmp_path / "m").write_bytes(content[:length])

@@ -1,18 +1,13 @@
 import numpy as np
+import polars as pl
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from bat.data.shards import (
-    PcmStore,
-    PcmWriter,
-    read_spectrograms,
-    read_tokens,
-    write_spectrograms,
-    write_tokens,
-)
+from bat.data.pcm_store import PCM_INDEX_SCHEMA, PcmStore, PcmWriter
+from bat.data.shards import read_spectrograms, read_tokens, write_spectrograms, write_tokens
 from bat.errors import BatError
 
 PCM = {
@@ -133,6 +128,30 @@ def test_samples_of_another_store_are_refused(pcm_files):
     np.save(pcm_files[0], np.zeros(5, np.int16))
     with pytest.raises(BatError, match=r"expected int16 \[1340\].*found int16 \[5\]"):
         PcmStore(*pcm_files)
+
+
+def test_an_index_may_list_a_part_of_the_samples_in_any_order(tmp_path):
+    files = tmp_path / "p", tmp_path / "i"
+    with PcmWriter(*files, rate_hz=8_000) as writer:
+        places = [writer.append(np.full(n, n, np.int16)) for n in (3, 4, 5)]
+        index = [("c", places[2], 5, 8_000), ("a", places[0], 3, 8_000), ("again", 0, 3, 8_000)]
+        writer.list_only(pl.DataFrame(index, list(PCM_INDEX_SCHEMA.columns), orient="row"))
+    store = PcmStore(*files)
+    assert places == [0, 3, 7]
+    assert store.recording_ids == ("c", "a", "again")
+    assert [store.pcm(name).tolist() for name in store.recording_ids] == [[5] * 5, [3] * 3, [3] * 3]
+    with pytest.raises(BatError, match="no such recording: b"):
+        store.pcm("b")
+
+
+def test_an_index_that_reaches_beyond_the_samples_is_refused(tmp_path):
+    files = tmp_path / "p", tmp_path / "i"
+    with PcmWriter(*files, rate_hz=8_000) as writer:
+        writer.append(np.ones(5, np.int16))
+        index = [("a", 0, 5, 8_000), ("b", 3, 3, 8_000)]
+        writer.list_only(pl.DataFrame(index, list(PCM_INDEX_SCHEMA.columns), orient="row"))
+    with pytest.raises(BatError, match=r"expected int16 \[6\] or more.*found int16 \[5\]"):
+        PcmStore(*files)
 
 
 def test_pickled_samples_are_refused(pcm_files):

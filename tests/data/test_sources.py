@@ -7,7 +7,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bat.data.sources import INVENTORY_SCHEMA, FolderSource, open_source, take_inventory
+from bat.data.sources import (
+    INVENTORY_SCHEMA,
+    FolderSource,
+    Names,
+    column_of,
+    open_source,
+    take_inventory,
+)
 from bat.data.tables import check_table
 from bat.errors import BatError
 from fixtures.layouts import write_inventory, zip_files
@@ -209,3 +216,18 @@ def test_an_absent_inventory_is_refused(tmp_path, folder):
         open_source(tmp_path / "absent", folder=folder),
     ):
         pass
+
+
+# --- many names -------------------------------------------------------------------------------
+
+
+def test_names_in_a_column_are_a_sequence_like_a_tuple():
+    expected = ("a.wav", "b/c.wav", "会.wav")
+    names = Names(pl.Series(expected))
+    assert tuple(names) == expected
+    assert len(names) == 3
+    assert "b/c.wav" in names
+    assert "c.wav" not in names
+    assert 5 not in names
+    assert (names[0], names[-1], tuple(names[1:])) == ("a.wav", "会.wav", expected[1:])
+    assert column_of(names).equals(column_of(expected))

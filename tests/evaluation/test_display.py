@@ -26,6 +26,7 @@ def long_table(means=None, models=MODELS, methods=(*METHODS, "finetune")):
                 "mean": means.get((model, method, task, metric), 50.0),
                 "std": 1.25, "low": 45.5, "high": 55.125,
                 "n_clips": 120, "n_folds": 5, "n_seeds": 3, "record": "0" * 16,
+                "comparison_set": None,
             }
             for model, method, (task, metric) in cells
         ]
@@ -151,6 +152,13 @@ def test_markdown_counts_test_clips_and_names_the_interval():
     assert "90% bootstrap interval" in text
     assert "- speaker: 120 test clips in 5 folds" in text
     assert "- mixture: 120 test clips in 5 folds" in text
+
+
+def test_a_comparison_set_is_named_beside_the_number_of_its_clips():
+    of_set = pl.when(pl.col("task") == "mixture").then(pl.lit("both-copies (eval)"))
+    text = markdown(long_table().with_columns(of_set.alias("comparison_set")))
+    assert "- speaker: 120 test clips in 5 folds\n" in text
+    assert "- mixture: 120 test clips in 5 folds, of the comparison set both-copies (eval)" in text
 
 
 @pytest.mark.parametrize(

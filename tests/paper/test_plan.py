@@ -9,11 +9,12 @@ from paper.experiment import PAPER, REPOSITORY
 pytestmark = pytest.mark.pipeline
 # docs/paper-experiment.md has the same table.
 JOBS = {
-    "inventory": 7,
-    "resample": 7,
+    "acquire": 7,
+    "account": 7,
     "prepare": 9,
     "frontend": 3,
     "pretrain": 8,
+    "weights": 4,
     "convert": 4,
     "probe": 612,
     "finetune": 52,

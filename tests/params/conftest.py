@@ -39,6 +39,7 @@ datasets:
     layout: {kind: librispeech, parts: [train-clean-100, dev-clean, test-clean]}
   scenes:
     <<: *file
+    source: {kind: published, name: audioset, mirror: confit-full}
     layout: {kind: audioset, parts: [balanced_train, eval], order: index}
   own:
     <<: *file
@@ -98,6 +99,11 @@ tasks:
     dataset: books
     clips: {kind: whole}
     input: {cached: false}
+    only:
+      name: both-copies
+      path: /data/both-copies.parquet
+      sha256: "1111111111111111111111111111111111111111111111111111111111111111"
+      parts: [test-clean]
     folds: {kind: split, train: [train-clean-100], validation: [dev-clean], test: [test-clean]}
     loss: ctc
     metrics: [WER, CER]
@@ -138,6 +144,12 @@ models:
       time_patches: 64
       position_order: frequency-major
     weights: {layout: bat-training, path: /data/eat.pt, sha256: null, branch: ema}
+    methods: [lp]
+  released:
+    frontend: published
+    encoder: *transformer
+    weights: {layout: eat, published: eat-base-epoch30}
+    tasks: [speaker]
     methods: [lp]
   timm:
     frontend: bat

@@ -14,9 +14,13 @@ RULES = "\n".join(
     path.read_text("utf-8")
     for path in [REPOSITORY / "Snakefile", *sorted((REPOSITORY / "workflow/rules").glob("*.smk"))]
 )
-# A data set is downloaded or taken stock of, an encoder trained or converted: one folder each,
-# one stage for DVC.
-MADE_WITH = {"download": ["download", "inventory"], "pretrain": ["pretrain", "convert"]}
+# What comes from outside, in whatever way; a ledger, of recordings from here or there; an encoder,
+# trained or converted: one folder each, one stage for DVC.
+MADE_WITH = {
+    "download": ["download", "inventory", "acquire", "weights"],
+    "resample": ["resample", "account"],
+    "pretrain": ["pretrain", "convert"],
+}
 CODE = {"Snakefile", "workflow", "src/bat"}
 
 

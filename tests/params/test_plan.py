@@ -87,12 +87,25 @@ CHANGES = [
     ("compute/float32_matmul_precision", "high", {"pretrain", "embed", "probe", "finetune"}),
 ]  # fmt: skip
 
+ONLY = at(wide_content(), "tasks", "books", "only")
+
 # The same on the wide experiment, for what the default one has no use for.
 WIDE_CHANGES = [
     ("datasets/words/source/path", "/elsewhere", {"inventory", "resample"}),
     ("datasets/words/source/licence", "BSD", {"inventory"}),
     ("datasets/words/rate_hz", 12345, {"resample", *HEARING}),
-    ("datasets/scenes/layout/order", "alphabetical", {"resample"}),
+    # a terabyte is not fetched again for what can be said anew of what is here
+    ("datasets/scenes/layout/order", "alphabetical", {"account"}),
+    ("datasets/scenes/excluded", {"x": "no audio"}, {"account"}),
+    ("datasets/scenes/layout/parts", ["eval"], {"acquire", "account"}),
+    ("datasets/scenes/source/mirror", "agkphysics", {"acquire"}),
+    ("datasets/scenes/source/revision", "1" * 40, {"acquire"}),
+    (
+        "datasets/scenes/source/youtube",
+        {"seconds_between_requests": 5.0, "maximum_clips": 9},
+        {"acquire"},
+    ),
+    ("datasets/scenes/rate_hz", 12345, {"acquire", "account"}),
     # pretraining hears waveforms here
     ("datasets/meetings/rate_hz", 12345, {"resample", "frontend", "pretrain"}),
     ("tasks/heard/clips/clip_s", 2.34, {"prepare"}),
@@ -103,6 +116,10 @@ WIDE_CHANGES = [
     ("tasks/heard/input/padding", "waveform", {"pretrain"}),
     ("tasks/books/input/padding", "waveform", {"probe"}),
     ("tasks/words/clips/chunks/chunk_s", 0.5, {"prepare"}),
+    ("tasks/books/only", None, {"prepare"}),
+    ("tasks/books/only/sha256", "0" * 64, {"prepare"}),
+    ("tasks/books/only/parts", ["dev-clean", "test-clean"], {"prepare"}),
+    ("tasks/heard/only", ONLY | {"parts": ["meeting-3"]}, {"prepare"}),
     ("tasks/words/folds/test", ["elsewhere"], {"prepare", "table", *HEARING}),
     ("tasks/words/folds/validation", ["elsewhere"], {"prepare", *HEARING}),
     ("tasks/words/input/samples", 12345, HEARING),
@@ -124,6 +141,7 @@ WIDE_CHANGES = [
     ("frontends/published/statistics/mean", 0.5, {"frontend", "probe"}),
     ("models/beats/weights/path", "/elsewhere", {"convert"}),
     ("models/beats/encoder/depth", 3, {"convert"}),
+    ("models/released/weights/published", "sslam", {"weights", "convert"}),
     ("models/eat/weights/branch", "student", {"convert"}),
     ("models/eat/weights", None, {"convert", "pretrain", "table"}),
     ("models/own/encoder/options/size", 2, {"pretrain"}),
@@ -189,7 +207,10 @@ def jobs(plan):
     return {
         "download": each("dataset", plan.archives),
         "inventory": each("dataset", plan.folders),
-        "resample": each("dataset", params.datasets),
+        "acquire": each("dataset", plan.acquired),
+        "account": each("dataset", plan.acquired),
+        "resample": each("dataset", [*plan.archives, *plan.folders]),
+        "weights": each("weights", plan.fetched),
         "prepare": each("task", params.tasks),
         "frontend": of(["frontend", "task"], plan.spectrograms),
         "convert": of(["model", "group"], [e for e in plan.encoders if e[0] in plan.published]),
@@ -385,7 +406,15 @@ ENCODER_READERS = {"pretrain", "embed", "finetune", "figure", "convert"}
         ("bat.evaluation.statistics", {"table"}),
         ("bat.evaluation.metrics", {"probe", "finetune", "baseline", "table"}),
         ("bat.evaluation.figures", {"figure"}),
-        ("bat.data.layouts.esc50", {"resample"}),
+        ("bat.data.layouts.esc50", set()),
+        ("bat.data.layouts.meetings", {"resample"}),
+        ("bat.data.layouts.audioset", {"account"}),
+        ("bat.data.ledger", {"resample", "account", "prepare"}),
+        ("bat.audio.decoding", {"resample", "acquire", "account", "prepare"}),
+        ("bat.acquisition.intake", {"acquire"}),
+        ("bat.acquisition.transfer", {"acquire", "weights"}),
+        ("bat.acquisition.gaps", set()),
+        ("bat.acquisition.report", set()),
         ("bat.provenance.job", set(STAGES)),
         ("bat.params.data", set(STAGES)),
         ("bat.params.experiment", set(STAGES)),
@@ -603,7 +632,7 @@ def test_only_front_ends_that_something_uses_are_computed(tmp_path):
 
 def test_every_encoder_is_either_trained_or_published(wide_plan):
     models = wide_plan.params.models
-    assert wide_plan.published == ["beats", "eat"]
+    assert wide_plan.published == ["beats", "eat", "released"]
     assert sorted(wide_plan.trained + wide_plan.published) == sorted(models)
 
 

@@ -272,10 +272,12 @@ def test_a_long_value_in_a_recipe_is_cut_short():
 # Keys that have a default, by the section that they are in.
 OPTIONAL = {
     "kind", "inner", "inner_sha256", "excluded", "classes", "chunks", "samples", "minimum_frames",
+    "only",
     "padding", "frontends", "recipes",
     "transforms", "sampling", "selection", "test_batch_size", "validation",
     "roll", "random_crop", "gaussian_noise", "pretraining", "weights", "branch", "tasks", "methods",
     "time_patches", "pretrained", "options",
+    "mirror", "published", "path", "sha256",
 }  # fmt: skip
 ALL_OPTIONAL = {("figures",), ("tasks", "words", "transforms")}
 
@@ -285,7 +287,11 @@ def test_a_missing_key_is_named(section):
     here = at(wide_content(), *section)
     # a foreign encoder says itself what it is
     foreign = {"depth", "patch_size"} if here.get("kind") in ("timm", "adapter") else set()
-    required = [key for key in here if key not in OPTIONAL | foreign]
+    # of a file one must say where it is and what it is; weights may be those of the catalogue
+    of_file = (
+        {"path", "sha256"} if here.get("kind") in ("file", "folder", "package-index") else set()
+    )
+    required = [key for key in here if key not in (OPTIONAL | foreign) - of_file]
     if section[:1] == ("tasks",) and len(section) == 2:
         required = [key for key in required if key != "loss"] + ["methods"] * (
             section[1] not in ("heard", "quiet", "scenes")
@@ -392,6 +398,23 @@ def test_clips_without_labels_are_no_task_to_be_measured_on(dotted):
 def test_a_probe_of_the_wrong_kind_cannot_stand_in_a_figure():
     assert "allowed: lp" in complaint_about("figures/blocks/linear_probe", "cgp")
     assert "allowed: cgp" in complaint_about("figures/sweep/probe", "lp")
+
+
+def test_a_comparison_set_applies_to_parts_of_the_task():
+    text = complaint_about_wide("tasks/books/only/parts", ["test-clean", "test-other"])
+    assert text.startswith("tasks.books: only.parts: 'test-other' is no part of it; allowed: dev-")
+    only = at(wide_content(), "tasks", "books", "only")
+    text = complaint_about_wide("tasks/heard/only", only)
+    assert text.startswith("tasks.heard: only.parts: 'test-clean' is no part of it; allowed: meet")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("name", "two words"), ("name", ""), ("sha256", "ABC"), ("parts", []), ("parts", ["a", "a"])],
+)
+def test_a_comparison_set_is_pinned_and_named(key, value):
+    text = complaint_about_wide(f"tasks/books/only/{key}", value)
+    assert text.startswith(f"tasks.books.only.{key}: ")
 
 
 # --- groups: cross-fitting --------------------------------------------------------------------
@@ -810,3 +833,10 @@ def test_what_is_no_number_is_refused(tmp_path, spelling):
     changed_text = re.sub(r"layer_decay: \S+", f"layer_decay: {spelling}", text, count=1)
     found = complaint_about_file(path, changed_text.encode())
     assert "finetuning.layer_decay: " in found
+
+
+def test_weights_and_data_sets_have_different_names():
+    content = wide_content()
+    content["datasets"]["eat-base-epoch30"] = content["datasets"]["books"]
+    text = complaint(content)
+    assert "datasets.eat-base-epoch30: the weights of models.released have this name" in text

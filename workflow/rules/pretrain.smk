@@ -32,7 +32,28 @@ rule pretrain:
         " --manifest {input.manifest:q} {params.heard:q} --out {params.out:q}"
 
 
+rule weights:
+    output:
+        weights="data/source/{weights}/weights",
+        recipe="data/source/{weights}/recipe.json",
+    log:
+        "logs/weights/{weights}.log",
+    benchmark:
+        "benchmarks/jobs/weights/{weights}.tsv"
+    wildcard_constraints:
+        weights=one_of(PLAN.fetched),
+    params:
+        wanted=lambda wildcards: PLAN.wanted("weights", **wildcards),
+        out=lambda wildcards, output: Path(output.recipe).parent,
+    shell:
+        "exec bat --threads {threads} --log {log:q}"
+        " weights --weights {wildcards.weights} --out {params.out:q}"
+
+
 rule convert:
+    input:
+        weights=published_weights,
+        recipes=lambda wildcards: recipes(published_weights(wildcards)),
     output:
         encoder="results/pretrain/{model}/{group}/encoder.safetensors",
         curves="results/pretrain/{model}/{group}/curves.parquet",
@@ -46,8 +67,9 @@ rule convert:
         model=one_of(PLAN.published),
     params:
         wanted=lambda wildcards: PLAN.wanted("convert", **wildcards),
+        weights=lambda wildcards, input: inputs(input.weights),
         out=lambda wildcards, output: Path(output.recipe).parent,
     shell:
         "exec bat --threads {threads} --log {log:q}"
         " convert --model {wildcards.model} --group {wildcards.group}"
-        " --out {params.out:q}"
+        " {params.weights:q} --out {params.out:q}"

@@ -67,7 +67,7 @@ rule table:
 
 rule all_sources:
     input:
-        expand("data/source/{dataset}/recipe.json", dataset=PARAMS.datasets),
+        expand("data/source/{name}/recipe.json", name=[*PARAMS.datasets, *PLAN.fetched]),
 
 
 rule all_recordings:

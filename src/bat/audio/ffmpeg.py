@@ -124,6 +124,18 @@ def decode(source: Path | bytes, *, rate_hz: int | None) -> Recording:
     return _recording(output, log, rate_hz)
 
 
+def mean_over_channels(samples: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Average [samples, channels] to [samples], with equal weights.
+
+    Channels are added up one after the other, so that every way of decoding rounds alike. It is
+    also many times faster than a mean over so short an axis.
+    """
+    total = samples[:, 0].copy()
+    for channel in range(1, samples.shape[1]):
+        total += samples[:, channel]
+    return total if samples.shape[1] == 1 else total / np.float32(samples.shape[1])
+
+
 @contextmanager
 def _as_file(source: Path | bytes) -> Iterator[Path]:
     """Give ffmpeg a file that it can seek in, which some containers need."""
@@ -206,7 +218,7 @@ def _recording(output: bytes, log: str, rate_hz: int | None) -> Recording:
         )
     samples = np.frombuffer(output, "<f4").reshape(-1, channels)
     return Recording(
-        samples=samples[:, 0] if channels == 1 else samples.mean(axis=1),
+        samples=mean_over_channels(samples),
         rate_hz=native_rate_hz if rate_hz is None else rate_hz,
         native_rate_hz=native_rate_hz,
         channels=channels,

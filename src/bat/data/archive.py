@@ -15,13 +15,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from bat.errors import BatError
+
+# What a published file holds: members of an archive (tar: with any compression), rows of a Parquet
+# table that carry the bytes of recordings, or just itself.
+Contents = Literal["zip", "tar", "parquet", "file"]
 
 _COMPRESSIONS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA}
 _ENCRYPTED = 0x1
 # What zipfile lets through when it meets damaged bytes; RuntimeError for flags that it refuses.
-_DAMAGE = (
+DAMAGE = (
     zipfile.BadZipFile,
     zlib.error,
     lzma.LZMAError,
@@ -31,6 +36,9 @@ _DAMAGE = (
     RuntimeError,
     ValueError,
 )
+# The record at an archive's end with the longest comment, and before it those of large archives.
+_LARGE_END_BYTES = 56 + 20
+_MAX_END_BYTES = _LARGE_END_BYTES + 22 + 2**16
 _MAX_NAME_BYTES = 1024
 _MAX_PART_BYTES = 255
 # Below this size a high ratio is harmless (digital silence compresses a thousandfold).
@@ -68,18 +76,8 @@ class Archive:
     def __init__(self, file: io.BufferedReader | io.BytesIO, *, label: str, limits: Limits) -> None:
         self._label = label
         self.sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        archive_bytes = file.seek(0, 2)
-        try:
-            self._zip = zipfile.ZipFile(file)
-        except _DAMAGE as error:
-            raise BatError(f"{label}: expected a zip archive ({type(error).__name__})") from error
-        infos = self._zip.infolist()
-        for position, info in enumerate(infos):
-            _check_member(info, f"{label}: member {position}", limits)
-        _check_expansion(infos, archive_bytes, label, limits)
-        self._infos = {info.filename: info for info in infos if not info.is_dir()}
-        if len(self._infos) < sum(not info.is_dir() for info in infos):
-            raise BatError(f"{label}: two members have the same name")
+        self._zip = checked_zip(file, label=label, limits=limits)
+        self._infos = {info.filename: info for info in self._zip.infolist() if not info.is_dir()}
         self.names = tuple(sorted(self._infos))
 
     def read(self, name: str) -> bytes:
@@ -94,7 +92,7 @@ class Archive:
             raise BatError(f"{self._label}: no such member: {name!r}")
         try:
             return self._zip.read(self._infos[name])
-        except _DAMAGE as error:
+        except DAMAGE as error:
             position = self._zip.infolist().index(self._infos[name])
             kind = type(error).__name__
             # Not "from error": zipfile's message may have the member's name.
@@ -136,15 +134,54 @@ def open_archive(
         yield Archive(content, label=f"{path.name}/{inner}", limits=limits)
 
 
+def checked_zip(
+    file: io.BufferedReader | io.BytesIO, *, label: str, limits: Limits
+) -> zipfile.ZipFile:
+    """Open a zip archive and check what it says of its members; none of them is read.
+
+    Raises
+    ------
+    BatError
+        See `open_archive`.
+    """
+    archive_bytes = file.seek(0, 2)
+    try:
+        archive = zipfile.ZipFile(file)
+    except DAMAGE as error:
+        raise BatError(f"{label}: expected a zip archive ({type(error).__name__})") from error
+    infos = archive.infolist()
+    for position, info in enumerate(infos):
+        _check_member(info, f"{label}: member {position}", limits)
+    # zipfile itself never reads beyond the declared sizes.
+    check_expansion(sum(info.file_size for info in infos), archive_bytes, label, limits)
+    names = [info.filename for info in infos if not info.is_dir()]
+    if len(set(names)) < len(names):
+        raise BatError(f"{label}: two members have the same name")
+    _check_number(file, len(infos), label)
+    return archive
+
+
+def _check_number(file: io.BufferedReader | io.BytesIO, found: int, label: str) -> None:
+    """Compare the number of members with what the archive's end says.
+
+    zipfile does not: a wrong length in the table of contents may hide members from it.
+    """
+    file.seek(-min(_MAX_END_BYTES, file.seek(0, 2)), 2)
+    end = file.read()
+    start = end.rfind(b"PK\x05\x06")
+    (declared,) = struct.unpack_from("<H", end, start + 10)
+    modulus = 2**16
+    large = end[max(0, start - _LARGE_END_BYTES) : start]
+    if declared == modulus - 1 and large.startswith(b"PK\x06\x06"):
+        (declared,) = struct.unpack_from("<Q", large, 32)
+        modulus = 2**64
+    # Some writers of large archives keep to the small field, which overflows.
+    if declared != found % modulus:
+        raise BatError(f"{label}: expected {declared} members, as its end says, found {found}")
+
+
 def _check_member(info: zipfile.ZipInfo, label: str, limits: Limits) -> None:
-    parts = info.filename.removesuffix("/").split("/")
-    if info.filename.startswith("/") or "\\" in info.filename or parts[0].endswith(":"):
-        raise BatError(f"{label}: expected a relative path with forward slashes")
-    if any(part in ("", ".", "..") for part in parts):
-        raise BatError(f'{label}: expected a path without "..", "." and empty parts')
-    encoded = [len(part.encode(errors="replace")) for part in parts]
-    if max(encoded) > _MAX_PART_BYTES or sum(encoded) + len(parts) > _MAX_NAME_BYTES:
-        raise BatError(f"{label}: the name is longer than {_MAX_PART_BYTES} bytes")
+    check_name(info.filename.removesuffix("/"), label)
     kind = stat.S_IFMT(info.external_attr >> 16)
     # Archives made on some systems record no kind at all.
     if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
@@ -153,17 +190,48 @@ def _check_member(info: zipfile.ZipInfo, label: str, limits: Limits) -> None:
         raise BatError(f"{label}: encrypted")
     if info.compress_type not in _COMPRESSIONS:
         raise BatError(f"{label}: unknown compression method {info.compress_type}")
-    if info.file_size > limits.max_member_bytes:
+    check_member_bytes(info.file_size, label, limits)
+
+
+def check_name(name: str, label: str) -> None:
+    """Refuse a member's name that leads out of its folder or is too long for one.
+
+    Parameters
+    ----------
+    name : str
+        Of a file, or of a folder without the slash at its end.
+    label : str
+        What the error calls the member.
+
+    Raises
+    ------
+    BatError
+        If the path is absolute, has "..", ".", an empty part, a backslash, a null byte or a drive,
+        a part of it is longer than 255 bytes or all of it than 1024, or it is not UTF-8.
+    """
+    parts = name.split("/")
+    if name.startswith("/") or "\\" in name or "\0" in name or parts[0].endswith(":"):
+        raise BatError(f"{label}: expected a relative path with forward slashes")
+    if any(part in ("", ".", "..") for part in parts):
+        raise BatError(f'{label}: expected a path without "..", "." and empty parts')
+    try:
+        encoded = [len(part.encode()) for part in parts]
+    except UnicodeEncodeError:
+        raise BatError(f"{label}: expected a name in UTF-8") from None
+    if max(encoded) > _MAX_PART_BYTES or sum(encoded) + len(parts) > _MAX_NAME_BYTES:
+        raise BatError(f"{label}: the name is longer than {_MAX_PART_BYTES} bytes")
+
+
+def check_member_bytes(size_bytes: int, label: str, limits: Limits) -> None:
+    """Refuse a member that is larger than `limits` allow; BatError says so."""
+    if size_bytes > limits.max_member_bytes:
         raise BatError(
-            f"{label}: expands to {info.file_size} bytes, more than {limits.max_member_bytes}"
+            f"{label}: expands to {size_bytes} bytes, more than {limits.max_member_bytes}"
         )
 
 
-def _check_expansion(
-    infos: list[zipfile.ZipInfo], archive_bytes: int, label: str, limits: Limits
-) -> None:
-    """Refuse what expands absurdly; zipfile itself never reads beyond the declared sizes."""
-    total_bytes = sum(info.file_size for info in infos)
+def check_expansion(total_bytes: int, archive_bytes: int, label: str, limits: Limits) -> None:
+    """Refuse an archive that expands absurdly to `total_bytes`, or so far; BatError says so."""
     if total_bytes > limits.max_total_bytes:
         raise BatError(
             f"{label}: expands to {total_bytes} bytes, more than {limits.max_total_bytes}"

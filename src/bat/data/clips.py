@@ -1,16 +1,19 @@
 """The clips of a task as arrays: ids, parts, labels, events, transcripts and splits."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from bat.data.entries import Event
+from bat.data.labels import LabelOrder
 from bat.data.manifest import leak_check, read_manifest
+from bat.data.selections import AppliedSet, read_applied
 from bat.errors import BatError
 
 
@@ -22,12 +25,15 @@ class Clips:
     ----------
     manifest : polars.DataFrame
         The rows.
-    classes : list of str
-        Names of the C classes in the order of their ids.
+    order : LabelOrder
+        The C classes in the order of their ids.
+    applied : AppliedSet or None
+        The comparison set that the clips were made with.
     """
 
     manifest: pl.DataFrame
-    classes: list[str]
+    order: LabelOrder
+    applied: AppliedSet | None = None
 
     # Made when it is asked for: a gigabyte for two million clips of 527 classes.
     @cached_property
@@ -39,6 +45,20 @@ class Clips:
         class_ids = [self._class_ids[label] for label in labels["labels"]]
         present[labels["clip"].to_numpy(), np.array(class_ids, np.int64)] = True
         return present
+
+    @property
+    def classes(self) -> list[str]:
+        """Names of the C classes in the order of their ids."""
+        return list(self.order.classes)
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """What results say of their clips, as plain values: the classes and the comparison set."""
+        return {
+            "classes": self.classes,
+            "order": self.order.name,
+            "comparison_set": None if self.applied is None else asdict(self.applied),
+        }
 
     @property
     def ids(self) -> list[str]:
@@ -143,10 +163,10 @@ def read_clips(path: Path) -> Clips:
     Raises
     ------
     BatError
-        If the file is absent or damaged, breaks the schema, or has a label that is not among its
-        classes.
+        If the file is absent or damaged, breaks the schema, does not name the order of its
+        classes, or has a label that is not among them.
     """
-    return Clips(*read_manifest(path))
+    return Clips(*read_manifest(path), read_applied(path))
 
 
 def _nanoseconds(times_s: NDArray[np.float64]) -> NDArray[np.int64]:

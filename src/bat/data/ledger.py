@@ -4,56 +4,53 @@ No entry is dropped or replaced in silence. A file that cannot be used stays in 
 status and a reason.
 """
 
-import hashlib
-from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict
-from typing import Any, TypeAlias
+import logging
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from functools import partial
 
-import numpy as np
-import numpy.typing as npt
 import pandera.polars as pa
 import polars as pl
 
-from bat.audio.ffmpeg import (
-    DecodeError,
-    DecoderKilledError,
-    EmptyRecordingError,
-    Recording,
-    decode,
+from bat.data.entries import repeated, unprintable
+from bat.data.pcm_store import PCM_INDEX_SCHEMA, PcmWriter
+from bat.data.recordings import NOT_FOUND, RECORDINGS_SCHEMA, Found, measure_all
+from bat.data.tables import (
+    DISTINCT,
+    EVENTS,
+    check_table,
+    holds,
+    make_table,
+    perhaps_repeated,
+    rows_of,
 )
-from bat.audio.pcm import pcm_sha256, root_mean_square, to_float32, to_int16
-from bat.data.entries import Entry
-from bat.data.shards import PcmWriter
-from bat.data.tables import EVENTS, make_table
 from bat.errors import BatError
+from bat.progress import track
 
-STATUSES = ("ok", "missing", "corrupt", "empty", "short", "silent", "excluded", "duplicate")
-# Signs of a bad download or a broken disk. Files that are short, excluded or duplicate are sound.
-BAD_STATUSES = ("missing", "corrupt", "empty", "silent")
+_LOG = logging.getLogger(__name__)
+
+STATUSES = (
+    *("ok", "missing", "private", "removed", "corrupt", "empty", "short", "silent"),
+    *("excluded", "duplicate"),
+)
+# Signs of a bad download, a broken disk or a recording that is gone. Files that are short, excluded
+# or duplicate are sound.
+BAD_STATUSES = ("missing", "private", "removed", "corrupt", "empty", "silent")
 # Sound files that are of no use for training, but that a standard test set must keep.
 OPTIONAL_STATUSES = ("silent", "duplicate")
 
-# ffmpeg may be killed on a machine short of memory; that is no property of the file.
-_MAX_ATTEMPTS = 3
-# Files decoded or waiting per worker: enough that a long recording holds nobody up for long, and
-# few enough that their samples fit in memory.
-_LOOK_AHEAD = 4
-
 LEDGER_SCHEMA = pa.DataFrameSchema(
     {
-        "recording_id": pa.Column(pl.String, unique=True),
+        "recording_id": pa.Column(pl.String, DISTINCT),
         "part": pa.Column(pl.String),
         "labels": pa.Column(pl.List(pl.String)),  # of the whole recording, as the list has them
         "events": pa.Column(EVENTS),
         "transcript": pa.Column(pl.String, nullable=True),
+        "archive": pa.Column(pl.String, nullable=True),  # the published file that had it
         "bytes": pa.Column(pl.Int64, pa.Check.ge(0)),
         "sha256": pa.Column(pl.String, nullable=True),  # of the file; null where it is missing
         "status": pa.Column(pl.String, pa.Check.isin(STATUSES)),
         "reason": pa.Column(pl.String),  # empty where the status is "ok"
-        # From here on null where the file was not decoded. RMS, peak (of full scale) and hash are
-        # those of the resampled 16-bit PCM, the form in which every later stage has the recording.
+        # From here on null where the file was not decoded; see `bat.data.recordings`.
         "native_rate_hz": pa.Column(pl.Int64, pa.Check.gt(0), nullable=True),
         "channels": pa.Column(pl.Int64, pa.Check.gt(0), nullable=True),
         "duration_s": pa.Column(pl.Float64, pa.Check.gt(0), nullable=True),
@@ -63,7 +60,7 @@ LEDGER_SCHEMA = pa.DataFrameSchema(
         "attempts": pa.Column(pl.Int64, pa.Check.ge(0)),
     },
     checks=pa.Check(
-        lambda data: data.lazyframe.select((pl.col("status") == "ok") == (pl.col("reason") == "")),
+        holds((pl.col("status") == "ok") == (pl.col("reason") == "")),
         error="exactly the rows with status ok have an empty reason",
     ),
     strict=True,
@@ -71,11 +68,14 @@ LEDGER_SCHEMA = pa.DataFrameSchema(
     name="ledger",
 )
 
+_OF_ENTRY = ("recording_id", "part", "labels", "events", "transcript")
+_OF_FILE = tuple(name for name in LEDGER_SCHEMA.columns if name not in _OF_ENTRY)
 _MEASUREMENTS = ("native_rate_hz", "channels", "duration_s", "rms", "peak", "pcm_sha256")
+_IS_OK = pl.col("status") == "ok"
 
 
 def build_ledger(
-    entries: Iterable[Entry],
+    entries: pl.DataFrame,
     read: Callable[[str], bytes],
     writer: PcmWriter,
     *,
@@ -87,30 +87,22 @@ def build_ledger(
 ) -> pl.DataFrame:
     """Decode every entry's file once, write down what it is and store the samples of usable ones.
 
-    An entry is, in this order: excluded by name; missing; empty (no bytes, or a container without
-    samples); a duplicate of an earlier file, byte for byte; corrupt (undecodable, truncated, or
-    with samples that are not finite); silent (all zero in 16 bits); short; a duplicate of an
-    earlier recording, sample for sample; or ok. Neither the extension of its name nor its part
-    plays a role. The result does not depend on the number of workers.
+    The result does not depend on the number of workers.
 
     Parameters
     ----------
-    entries : iterable of Entry
-        Consumed a few entries ahead of the row that is being written.
+    entries : polars.DataFrame
+        Rows of `bat.data.entries.ENTRY_SCHEMA`.
     read : callable
         Return the content of a file of the data set. Called from several threads at once where
         there are several workers.
     writer : PcmWriter
-        Receives the PCM of the recordings whose status is "ok", in the order of the entries.
+        Receives the PCM of every file that can be decoded, in the order of the entries; its index
+        lists the recordings whose status is "ok".
     rate_hz : int
         Rate of the PCM, whose hash the ledger keeps.
-    minimum_duration_s : float
-        A recording below this is short; 0 takes all.
-    excludes : collection of str
-        Which of "silent" and "duplicate" take a recording out. Without them such a recording is
-        judged like any other: a standard test set is used as it was published.
-    excluded : mapping of recording_id to reason, optional
-        Recordings that are known to be bad.
+    minimum_duration_s, excludes, excluded
+        See `account`. Recordings that are excluded by name are not decoded.
     workers : int
         Files that are read and decoded at a time.
 
@@ -122,28 +114,114 @@ def build_ledger(
     Raises
     ------
     DecoderKilledError
-        If ffmpeg was killed three times on one file: better no ledger than a wrong one.
+        If the decoder was killed three times on one file: better no ledger than a wrong one.
     BatError
-        If two entries have the same recording_id or one is not printable, if `excludes` names
-        something else, or if a file that is there cannot be read.
+        For the reasons of `account`, or if a file that is there cannot be read.
     """
-    unknown = sorted(set(excludes) - set(OPTIONAL_STATUSES))
-    if unknown:
-        raise BatError(f"ledger: excludes: expected some of {OPTIONAL_STATUSES}, found {unknown}")
-    judge = _Judge(minimum_duration_s, excludes)
-    reasons = excluded or {}
+    _check_excludes(excludes)
+    _check_names(entries["recording_id"])
+    files = track(_files(entries, read, excluded or {}), "decoding recordings", entries.height)
+    rows = measure_all(files, writer, rate_hz=rate_hz, workers=workers)
+    recordings = make_table(rows, RECORDINGS_SCHEMA)
+    ledger = account(
+        entries,
+        recordings,
+        minimum_duration_s=minimum_duration_s,
+        excludes=excludes,
+        excluded=excluded,
+    )
+    writer.list_only(pcm_index(ledger, recordings, rate_hz=rate_hz))
+    return ledger
 
-    def examine(entry: Entry) -> _Examined:
-        return _examine(entry, read, reasons.get(entry.recording_id), rate_hz)
 
-    def rows() -> Iterator[dict[str, Any]]:
-        for row, pcm in _in_order(examine, _well_named(entries), workers):
-            judge(row, pcm)
-            if row["status"] == "ok" and pcm is not None:
-                writer.add(row["recording_id"], pcm)
-            yield row
+def account(
+    entries: pl.DataFrame,
+    recordings: pl.DataFrame,
+    *,
+    minimum_duration_s: float,
+    excludes: Collection[str],
+    excluded: Mapping[str, str] | None = None,
+) -> pl.DataFrame:
+    """Say of every entry of a data set's list what became of it.
 
-    return make_table(rows(), LEDGER_SCHEMA)
+    An entry is, in this order: excluded by name; missing; private or removed; empty (no bytes, or
+    a container without samples); a duplicate of an earlier file, byte for byte; corrupt
+    (undecodable, truncated, or with samples that are not finite); silent (all zero in 16 bits);
+    short; a duplicate of an earlier recording, sample for sample; or ok. "Earlier" is by the order
+    of the entries. Neither the extension of its name nor its part plays a role.
+
+    Parameters
+    ----------
+    entries : polars.DataFrame
+        Rows of `bat.data.entries.ENTRY_SCHEMA`.
+    recordings : polars.DataFrame
+        Rows of `bat.data.recordings.RECORDINGS_SCHEMA`, in any order. An entry whose file has none
+        is missing. A recording that no entry names is told of in the log.
+    minimum_duration_s : float
+        A recording below this is short; 0 takes all.
+    excludes : collection of str
+        Which of "silent" and "duplicate" take a recording out. Without them such a recording is
+        judged like any other: a standard test set is used as it was published.
+    excluded : mapping of recording_id to reason, optional
+        Recordings that are known to be bad.
+
+    Returns
+    -------
+    polars.DataFrame
+        Rows of `LEDGER_SCHEMA` in the order of the entries.
+
+    Raises
+    ------
+    BatError
+        If two entries have the same recording_id or one is not printable, or if `excludes` names
+        something else.
+    """
+    _check_excludes(excludes)
+    _check_names(entries["recording_id"])
+    places = rows_of(entries["file"], recordings["file"])
+    if (unlisted := recordings.height - places.n_unique() + places.has_nulls()) > 0:
+        _LOG.info("%d files of the source are not in the data set's list", unlisted)
+    found = recordings.select(pl.col(_OF_FILE).gather(places))
+    rows = pl.concat([entries.select(_OF_ENTRY), found], how="horizontal").with_columns(
+        pl.col("bytes", "attempts").fill_null(0), **_alone(excluded or {})
+    )
+    judged = _judged(rows, minimum_duration_s, excludes)
+    return check_table(judged.select(*LEDGER_SCHEMA.columns), LEDGER_SCHEMA)
+
+
+def pcm_index(ledger: pl.DataFrame, recordings: pl.DataFrame, *, rate_hz: int) -> pl.DataFrame:
+    """Say where the PCM of the usable recordings of a ledger lies.
+
+    Parameters
+    ----------
+    ledger : polars.DataFrame
+        Rows of `LEDGER_SCHEMA`.
+    recordings : polars.DataFrame
+        Rows of `bat.data.recordings.RECORDINGS_SCHEMA`, of which the ledger was made.
+    rate_hz : int
+        Rate of the PCM.
+
+    Returns
+    -------
+    polars.DataFrame
+        Rows of `bat.data.pcm_store.PCM_INDEX_SCHEMA` in the order of the ledger. Recordings of the
+        same samples may share one place.
+
+    Raises
+    ------
+    BatError
+        If a usable recording was not stored.
+    """
+    ok = ledger.select("status", "recording_id", "pcm_sha256").filter(_IS_OK)
+    places = rows_of(ok["pcm_sha256"], _without_repetitions(recordings["pcm_sha256"]))
+    if places.has_nulls():
+        lost = ok.filter(places.is_null())["recording_id"]
+        raise BatError(f"ledger: the samples of {len(lost)} recordings are not stored: {lost[0]}")
+    index = pl.concat(
+        [ok.select("recording_id"), recordings.select(pl.col("offset", "samples").gather(places))],
+        how="horizontal",
+    ).with_columns(rate_hz=pl.lit(rate_hz, pl.Int64))
+    return check_table(index, PCM_INDEX_SCHEMA)
 
 
 def counts_by_status(table: pl.DataFrame) -> dict[str, int]:
@@ -161,7 +239,7 @@ def describe(table: pl.DataFrame) -> str:
 def check_bad_share(
     table: pl.DataFrame, *, max_bad_share: float, origins: Mapping[str, str] | None = None
 ) -> None:
-    """Refuse a ledger with too many bad files (missing, corrupt, empty or silent).
+    """Refuse a ledger with too many bad files (see `BAD_STATUSES`).
 
     Parameters
     ----------
@@ -190,145 +268,116 @@ def check_bad_share(
         )
 
 
-# A row that lacks nothing but the comparison with other files, and the samples of a usable file.
-_Examined: TypeAlias = tuple[dict[str, Any], npt.NDArray[np.int16] | None]
+def _check_excludes(excludes: Collection[str]) -> None:
+    unknown = sorted(set(excludes) - set(OPTIONAL_STATUSES))
+    if unknown:
+        raise BatError(f"ledger: excludes: expected some of {OPTIONAL_STATUSES}, found {unknown}")
 
 
-def _well_named(entries: Iterable[Entry]) -> Iterator[Entry]:
-    """Pass entries on whose names can stand in tables and messages."""
-    seen: set[str] = set()
-    for entry in entries:
-        name = entry.recording_id
-        if not name or not name.isprintable():
-            raise BatError(f"ledger: expected a printable recording_id, found {name!r}")
-        if name in seen:
-            raise BatError(f"ledger: two entries have the recording_id {name}")
-        seen.add(name)
-        yield entry
+def _check_names(names: pl.Series) -> None:
+    """Refuse names that cannot stand in tables and messages."""
+    odd = "" if (names == "").any() else unprintable(names)
+    if odd is not None:
+        raise BatError(f"ledger: expected a printable recording_id, found {odd!r}")
+    twice = repeated(names)
+    if twice is not None:
+        raise BatError(f"ledger: two entries have the recording_id {twice}")
 
 
-def _in_order(
-    examine: Callable[[Entry], _Examined], entries: Iterable[Entry], workers: int
-) -> Iterator[_Examined]:
-    """Examine entries on several threads; yield in the order of the entries, never far ahead.
-
-    Threads are enough, as the work is that of one ffmpeg process per file.
-    """
-    with ThreadPoolExecutor(workers) as pool:
-        pending: deque[Future[_Examined]] = deque()
-        try:
-            for entry in entries:
-                pending.append(pool.submit(examine, entry))
-                if len(pending) >= _LOOK_AHEAD * workers:
-                    yield pending.popleft().result()
-            while pending:
-                yield pending.popleft().result()
-        finally:
-            pool.shutdown(cancel_futures=True)
+def _files(
+    entries: pl.DataFrame, read: Callable[[str], bytes], excluded: Mapping[str, str]
+) -> Iterator[Found]:
+    """Yield the files that entries name, each once; those of excluded entries alone are marked."""
+    by_name = pl.col("recording_id").is_in(list(excluded))
+    files = entries.group_by("file", maintain_order=True).agg(by_name.all().alias("excluded"))
+    for file, is_excluded in files.drop_nulls("file").iter_rows():
+        yield Found(
+            file=file,
+            content=partial(read, file),
+            problem=("excluded", "by parameter") if is_excluded else None,
+        )
 
 
-def _examine(
-    entry: Entry, read: Callable[[str], bytes], excluded_because: str | None, rate_hz: int
-) -> _Examined:
-    """Read and decode one file: everything that can be said of it without the others."""
-    content = None if entry.file is None else read(entry.file)
-    row = _row_before_decoding(entry, content)
-    pcm = None
-    if excluded_because is not None:
-        row.update(status="excluded", reason=excluded_because or "by parameter")
-    elif content is None:
-        row.update(status="missing", reason="named by the data set, not found")
-    elif not content:
-        row.update(status="empty", reason="no bytes")
-    else:
-        pcm = _decode_into(row, content, rate_hz)
-    return row, pcm
-
-
-def _row_before_decoding(entry: Entry, content: bytes | None) -> dict[str, Any]:
-    return dict.fromkeys(LEDGER_SCHEMA.columns) | {
-        "recording_id": entry.recording_id,
-        "part": entry.part,
-        "labels": list(entry.labels),
-        "events": [asdict(event) for event in entry.events],
-        "transcript": entry.transcript,
-        "bytes": len(content or b""),
-        "sha256": None if content is None else hashlib.sha256(content).hexdigest(),
-        "status": "ok",
-        "reason": "",
-        "attempts": 0,
+def _alone(excluded: Mapping[str, str]) -> dict[str, pl.Expr]:
+    """Return status and reason of an entry as far as its own file decides on them."""
+    reasons = {name: reason or "by parameter" for name, reason in excluded.items()}
+    by_name = pl.col("recording_id").replace_strict(
+        list(reasons), list(reasons.values()), default=None, return_dtype=pl.String
+    )
+    is_excluded, status = by_name.is_not_null(), pl.col("status")
+    return {
+        "status": pl.when(is_excluded)
+        .then(pl.lit("excluded"))
+        .otherwise(status.fill_null("missing")),
+        "reason": pl.coalesce(by_name, "reason", pl.lit(NOT_FOUND)),
     }
 
 
-def _decode_into(row: dict[str, Any], content: bytes, rate_hz: int) -> npt.NDArray[np.int16] | None:
-    """Decode a file, fill in the row's measurements and return its PCM, None if it is unusable."""
-    try:
-        recording, row["attempts"] = _decode_patiently(content, rate_hz)
-    except DecodeError as error:
-        status = "empty" if isinstance(error, EmptyRecordingError) else "corrupt"
-        row.update(status=status, reason=str(error), attempts=1)
-        return None
-    row.update(
-        native_rate_hz=recording.native_rate_hz,
-        channels=recording.channels,
-        duration_s=recording.duration_s,
+def _judged(
+    rows: pl.DataFrame, minimum_duration_s: float, excludes: Collection[str]
+) -> pl.DataFrame:
+    """Change status and reason of rows in the light of the parameters and of earlier rows."""
+    rows = rows.with_row_index("row")
+    copies = _repetitions(rows, ("ok", "corrupt"), "sha256", "bytes", excludes)
+    verdicts = [copies, _silent(rows, excludes), _short(rows, minimum_duration_s)]
+    rows = _with(rows, pl.concat(verdicts).unique("row", keep="first", maintain_order=True))
+    # Only what is left is compared by its samples.
+    rows = _with(rows, _repetitions(rows, ("ok",), "pcm_sha256", "samples", excludes))
+    # What was measured stands in the row of the first one.
+    measured = ~pl.col("row").is_in(copies["row"].implode()) & (pl.col("status") != "excluded")
+    return rows.with_columns(
+        pl.when(measured).then(pl.col(*_MEASUREMENTS)),
+        attempts=pl.when(measured).then("attempts").otherwise(0),
     )
-    if not len(recording.samples):
-        row.update(status="empty", reason=f"no samples at {rate_hz} Hz")
-        return None
-    if not np.isfinite(recording.samples).all():
-        row.update(status="corrupt", reason="samples that are not finite")
-        return None
-    pcm = to_int16(recording.samples)
-    row.update(
-        rms=root_mean_square(to_float32(pcm)),
-        peak=float(np.abs(to_float32(pcm)).max()),
-        pcm_sha256=pcm_sha256(pcm),
+
+
+def _with(rows: pl.DataFrame, verdicts: pl.DataFrame) -> pl.DataFrame:
+    """Replace the verdicts on some rows."""
+    return rows.with_columns(
+        rows[name].clone().scatter(verdicts["row"], verdicts[name]) for name in ("status", "reason")
     )
-    return pcm
 
 
-def _decode_patiently(content: bytes, rate_hz: int) -> tuple[Recording, int]:
-    """Decode, again where ffmpeg was killed; return the recording and the number of attempts."""
-    for attempt in range(1, _MAX_ATTEMPTS):
-        try:
-            return decode(content, rate_hz=rate_hz), attempt
-        except DecoderKilledError:
-            continue
-    return decode(content, rate_hz=rate_hz), _MAX_ATTEMPTS
+def _silent(rows: pl.DataFrame, excludes: Collection[str]) -> pl.DataFrame:
+    silent = (pl.col("peak") == 0) & pl.lit("silent" in excludes)
+    return (
+        rows.select("row", "status", "peak")
+        .filter(_IS_OK & silent)
+        .select("row", status=pl.lit("silent"), reason=pl.lit("every sample is zero in 16 bits"))
+    )
 
 
-class _Judge:
-    """Set the status of one file after the other, each in the light of the earlier ones."""
+def _short(rows: pl.DataFrame, minimum_duration_s: float) -> pl.DataFrame:
+    lengths = rows.select("row", "status", "duration_s")
+    short = lengths.filter(_IS_OK & (pl.col("duration_s") < minimum_duration_s))
+    reasons = [
+        f"{duration_s:.3f} s, shorter than {minimum_duration_s:g} s"
+        for duration_s in short["duration_s"]
+    ]
+    return short.select("row", status=pl.lit("short"), reason=pl.Series(reasons, dtype=pl.String))
 
-    def __init__(self, minimum_duration_s: float, excludes: Collection[str]) -> None:
-        self._minimum_duration_s = minimum_duration_s
-        self._excludes = excludes
-        self._first_with: dict[str, str] = {}  # hash of bytes or of PCM -> recording_id
 
-    def __call__(self, row: dict[str, Any], pcm: npt.NDArray[np.int16] | None) -> None:
-        if row["attempts"] == 0:
-            return
-        first = self._earlier(row, "sha256")
-        if first is not None:
-            # What was measured stands in the row of the first one.
-            row.update(dict.fromkeys(_MEASUREMENTS), attempts=0)
-            row.update(status="duplicate", reason=f"same bytes as {first}")
-        elif pcm is not None:
-            self._judge_samples(row, pcm)
+def _repetitions(
+    rows: pl.DataFrame, statuses: Sequence[str], key: str, what: str, excludes: Collection[str]
+) -> pl.DataFrame:
+    """Return the verdicts on rows that repeat an earlier one, among those of some statuses."""
+    if "duplicate" not in excludes:
+        statuses = ()
+    values = rows.select(pl.when(pl.col("status").is_in(statuses)).then(key)).to_series()
+    first = (
+        rows.select("row", "recording_id", key)
+        .filter(perhaps_repeated(values))
+        .with_columns(pl.col("row", "recording_id").first().over(key).name.prefix("first_"))
+    )
+    return first.filter(pl.col("row") != pl.col("first_row")).select(
+        "row",
+        status=pl.lit("duplicate"),
+        reason=pl.format("same {} as {}", pl.lit(what), "first_recording_id"),
+    )
 
-    def _judge_samples(self, row: dict[str, Any], pcm: npt.NDArray[np.int16]) -> None:
-        if "silent" in self._excludes and not pcm.any():
-            row.update(status="silent", reason="every sample is zero in 16 bits")
-        elif row["duration_s"] < self._minimum_duration_s:
-            reason = f"{row['duration_s']:.3f} s, shorter than {self._minimum_duration_s:g} s"
-            row.update(status="short", reason=reason)
-        elif (first := self._earlier(row, "pcm_sha256")) is not None:
-            row.update(status="duplicate", reason=f"same samples as {first}")
 
-    def _earlier(self, row: dict[str, Any], key: str) -> str | None:
-        """Return the first recording with this hash; None if it is this one, or nobody minds."""
-        if "duplicate" not in self._excludes:
-            return None
-        first = self._first_with.setdefault(row[key], row["recording_id"])
-        return None if first == row["recording_id"] else first
+def _without_repetitions(values: pl.Series) -> pl.Series:
+    """Put null in the place of every value that stands there before."""
+    several = values.to_frame("value").with_row_index("row").filter(perhaps_repeated(values))
+    later = several.filter(~pl.col("value").is_first_distinct())["row"]
+    return values.clone().scatter(later, None)

@@ -5,7 +5,6 @@ has one component at 0 dB; a mixture has several. Clips exist as rows until `ren
 waveforms.
 """
 
-import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -19,8 +18,18 @@ import torch
 from torch import Tensor
 
 from bat.audio.pcm import root_mean_square
-from bat.data.shards import PcmStore
-from bat.data.tables import EVENTS, make_table, read_metadata, read_table, write_table
+from bat.data.labels import LabelOrder, read_order
+from bat.data.pcm_store import PcmStore
+from bat.data.selections import AppliedSet, applied_metadata
+from bat.data.tables import (
+    DISTINCT,
+    EVENTS,
+    check_table,
+    make_table,
+    read_table,
+    rows_of,
+    write_table,
+)
 from bat.errors import BatError
 
 _COMPONENT = pl.Struct(
@@ -33,22 +42,38 @@ _COMPONENT = pl.Struct(
 )
 
 
-def _is_sound(data: pa.PolarsData) -> pl.LazyFrame:
-    labels = pl.col("labels")
+def _is_sound(data: pa.PolarsData) -> bool:
     onset_s, offset_s = (pl.element().struct.field(name) for name in ("onset_s", "offset_s"))
     lasting = (onset_s >= 0) & (offset_s >= onset_s) & offset_s.is_finite()
-    checked: pl.LazyFrame = data.lazyframe.select(
-        (labels == labels.list.unique().list.sort())
-        & (pl.col("events").list.eval(lasting).list.all())
-        & (pl.col("group").list.len() > 0)
-        & (pl.col("components").list.len() > 0)
+    checked = data.lazyframe.select(
+        pl.all_horizontal(
+            pl.col("events").list.eval(lasting).list.all(),
+            pl.col("group").list.len() > 0,
+            pl.col("components").list.len() > 0,
+        ).all()
     )
-    return checked
+    return bool(checked.collect().item()) and _are_sorted(data.lazyframe)
+
+
+def _are_sorted(clips: pl.LazyFrame) -> bool:
+    """Tell whether the labels of each clip are sorted, and none is there twice."""
+    return bool(_in_one_column(clips).select(_IN_ORDER.all()).collect().item())
+
+
+def _in_one_column(clips: pl.LazyFrame) -> pl.LazyFrame:
+    """Return each label with the row of its clip.
+
+    Neighbours are compared there: to sort two million short lists takes half a minute.
+    """
+    return clips.select("labels").with_row_index("row").explode("labels")
+
+
+_IN_ORDER = (pl.col("row") != pl.col("row").shift()) | (pl.col("labels") > pl.col("labels").shift())
 
 
 MANIFEST_SCHEMA = pa.DataFrameSchema(
     {
-        "clip_id": pa.Column(pl.String, unique=True),
+        "clip_id": pa.Column(pl.String, DISTINCT),
         "part": pa.Column(pl.String),
         # The clip's recordings: none of them may be on both sides of a split.
         "group": pa.Column(pl.List(pl.String)),
@@ -66,6 +91,10 @@ MANIFEST_SCHEMA = pa.DataFrameSchema(
     ordered=True,
     name="manifest",
 )
+
+
+_TYPES = {name: column.dtype.type for name, column in MANIFEST_SCHEMA.columns.items()}
+_OF_RECORDING = ("recording_id", "part", "labels", "events", "transcript")
 
 
 def window_clips(
@@ -170,7 +199,7 @@ def mixture_clips(
 
 def whole_clips(
     ledger: pl.DataFrame,
-    store: PcmStore,
+    index: pl.DataFrame,
     *,
     chunks: Mapping[str, float] | None = None,
     chunked_part: str | None = None,
@@ -188,8 +217,8 @@ def whole_clips(
     ----------
     ledger : polars.DataFrame
         Rows of `bat.data.ledger.LEDGER_SCHEMA`.
-    store : PcmStore
-        PCM of the ledger's recordings with status "ok".
+    index : polars.DataFrame
+        Rows of `bat.data.pcm_store.PCM_INDEX_SCHEMA` with the ledger's recordings of status "ok".
     chunks : mapping of part to share, optional
         Where the chunks go: {"train": 0.8, "validation": 0.1, "test": 0.1}.
     chunked_part : str, optional
@@ -205,23 +234,26 @@ def whole_clips(
     Raises
     ------
     BatError
-        If the store lacks a recording, if only one of `chunks` and `chunked_part` is given, if
+        If the index lacks a recording, if only one of `chunks` and `chunked_part` is given, if
         the ledger lacks that part, or if the shares do not add up to 1.
     """
     _check_chunks(ledger, chunks, chunked_part)
-    chunk = round(chunk_s * store.rate_hz)
-
-    def rows() -> Iterator[dict[str, Any]]:
-        for recording in _usable(ledger):
-            if chunks is not None and recording["part"] == chunked_part:
-                yield from _chunks(recording, store, chunks, chunk)
-            else:
-                yield _whole(recording, store)
-
-    return make_table(rows(), MANIFEST_SCHEMA)
+    recordings = _with_lengths(ledger, index)
+    if chunks is None:
+        return check_table(_whole(recordings).drop("row"), MANIFEST_SCHEMA)
+    cut, rate_hz = pl.col("part") == chunked_part, index["rate_hz"][0]
+    chunked = _chunked(recordings.filter(cut), chunks, round(chunk_s * rate_hz), rate_hz)
+    clips = pl.concat([_whole(recordings.filter(~cut)), chunked]).sort("row", maintain_order=True)
+    return check_table(clips.drop("row").rechunk(), MANIFEST_SCHEMA)
 
 
-def write_manifest(path: Path, manifest: pl.DataFrame, classes: Sequence[str]) -> None:
+def write_manifest(
+    path: Path,
+    manifest: pl.DataFrame,
+    order: LabelOrder,
+    *,
+    applied: AppliedSet | None = None,
+) -> None:
     """Write a manifest as Parquet, with its classes; the same content gives the same bytes.
 
     Parameters
@@ -229,36 +261,34 @@ def write_manifest(path: Path, manifest: pl.DataFrame, classes: Sequence[str]) -
     path : Path
     manifest : polars.DataFrame
         Rows of `MANIFEST_SCHEMA`.
-    classes : sequence of str
-        Names of the classes in the order of their ids, which is that of scores and heads.
+    order : LabelOrder
+        The classes in the order of their ids, which is that of scores and heads.
+    applied : AppliedSet, optional
+        The comparison set that the clips were made with.
 
     Raises
     ------
     BatError
         If the table breaks the schema, or a label is not among the classes.
     """
-    _check_labels(manifest, classes, origin=path)
-    metadata = {"classes": json.dumps(list(classes))}
+    _check_labels(manifest, order.classes, origin=path)
+    metadata = order.metadata() | applied_metadata(applied)
     write_table(manifest, path, MANIFEST_SCHEMA, metadata=metadata)
 
 
-def read_manifest(path: Path) -> tuple[pl.DataFrame, list[str]]:
-    """Return a manifest's rows and its classes.
+def read_manifest(path: Path) -> tuple[pl.DataFrame, LabelOrder]:
+    """Return a manifest's rows and the order of its classes.
 
     Raises
     ------
     BatError
-        If the file is absent or damaged, breaks the schema, or has a label that is not among its
-        classes.
+        If the file is absent or damaged, breaks the schema, does not name the order of its
+        classes, or has a label that is not among them.
     """
     manifest = read_table(path, MANIFEST_SCHEMA)
-    text = read_metadata(path, "classes")
-    try:
-        classes: list[str] = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise BatError(f"{path}: expected classes as JSON, found {text[:40]!r}") from error
-    _check_labels(manifest, classes, origin=path)
-    return manifest, classes
+    order = read_order(path)
+    _check_labels(manifest, order.classes, origin=path)
+    return manifest, order
 
 
 def render(clips: pl.DataFrame, store: PcmStore, *, samples: int | None = None) -> Tensor:
@@ -345,11 +375,9 @@ def _groups_of(manifest: pl.DataFrame, parts: Collection[str]) -> pl.Series:
 
 
 def _check_labels(manifest: pl.DataFrame, classes: Sequence[str], *, origin: Path) -> None:
-    if len(set(classes)) < len(classes):
-        raise BatError(f"{origin}: expected classes of different names")
-    of_events = pl.col("events").list.eval(pl.element().struct.field("label"))
-    labels = manifest.select(pl.concat_list("labels", of_events).alias("label")).explode("label")
-    unknown = sorted(set(labels["label"].drop_nulls().unique()) - set(classes))
+    of_clips = manifest["labels"].explode().unique()
+    of_events = manifest["events"].explode().struct.field("label").unique()
+    unknown = sorted({*of_clips.drop_nulls(), *of_events.drop_nulls()} - set(classes))
     if unknown:
         raise BatError(
             f"{origin}: expected labels among {len(classes)} classes, "
@@ -358,8 +386,7 @@ def _check_labels(manifest: pl.DataFrame, classes: Sequence[str], *, origin: Pat
 
 
 def _usable(ledger: pl.DataFrame) -> Iterator[dict[str, Any]]:
-    columns = ("recording_id", "part", "labels", "events", "transcript")
-    return ledger.filter(pl.col("status") == "ok").select(columns).iter_rows(named=True)
+    return ledger.filter(pl.col("status") == "ok").select(_OF_RECORDING).iter_rows(named=True)
 
 
 def _clip(recording: dict[str, Any], start: int, samples: int) -> dict[str, Any]:
@@ -388,13 +415,54 @@ def _window(recording: dict[str, Any], start: int, samples: int, rate_hz: int) -
     }
 
 
-def _whole(recording: dict[str, Any], store: PcmStore) -> dict[str, Any]:
-    recording_id = recording["recording_id"]
-    return _clip(recording, 0, store.length(recording_id)) | {
-        "clip_id": recording_id,
-        "events": recording["events"],
-        "transcript": recording["transcript"],
-    }
+def _with_lengths(ledger: pl.DataFrame, index: pl.DataFrame) -> pl.DataFrame:
+    """Return the usable recordings with a number, which orders them, and their samples."""
+    usable = ledger.select("status", *_OF_RECORDING).filter(pl.col("status") == "ok")
+    places = rows_of(usable["recording_id"], index["recording_id"])
+    recordings = usable.with_columns(index["samples"].gather(places)).with_row_index("row")
+    lost = recordings.filter(pl.col("samples").is_null())["recording_id"]
+    if len(lost):
+        raise BatError(f"PCM store: no such recording: {lost[0]}")
+    return recordings
+
+
+def _whole(recordings: pl.DataFrame) -> pl.DataFrame:
+    """Return the clip that each recording is, beside its row."""
+    component = pl.struct(
+        "recording_id",
+        start_sample=pl.lit(0, pl.Int64),
+        samples=pl.col("samples"),
+        gain_db=pl.lit(0.0),
+    )
+    return recordings.select(
+        "row",
+        "part",
+        _sorted_labels(recordings["labels"]),
+        "events",
+        "transcript",
+        clip_id="recording_id",
+        group=pl.concat_list("recording_id"),
+        components=pl.concat_list(component),
+    ).select("row", *MANIFEST_SCHEMA.columns)
+
+
+def _sorted_labels(labels: pl.Series) -> pl.Series:
+    """Sort the labels of each recording and take out repetitions."""
+    long = _in_one_column(labels.to_frame("labels").lazy())
+    wrong = long.filter(~_IN_ORDER).select("row").unique().sort("row").collect()["row"]
+    if not len(wrong):
+        return labels
+    sorted_ones = (
+        _in_one_column(labels.gather(wrong).to_frame("labels").lazy())
+        .sort("row", "labels")
+        .unique(maintain_order=True)
+        .group_by("row", maintain_order=True)
+        .agg("labels")
+        .collect()
+    )
+    places = np.arange(len(labels))
+    places[wrong.to_numpy()] = len(labels) + np.arange(len(wrong))
+    return pl.concat([labels, sorted_ones["labels"]]).gather(places)
 
 
 def _events_inside(
@@ -438,17 +506,30 @@ def _check_chunks(
         )
 
 
+def _chunked(
+    recordings: pl.DataFrame, shares: Mapping[str, float], chunk: int, rate_hz: int
+) -> pl.DataFrame:
+    """Return the chunks of recordings, beside the rows of these."""
+    of_rows = [
+        pl.DataFrame(list(_chunks(recording, shares, chunk, rate_hz)), schema=_TYPES).with_columns(
+            row=pl.lit(recording["row"], pl.UInt32)
+        )
+        for recording in recordings.iter_rows(named=True)
+    ]
+    nothing = pl.DataFrame(schema={"row": pl.UInt32} | _TYPES)
+    return pl.concat([nothing, *(rows.select(nothing.columns) for rows in of_rows)])
+
+
 def _chunks(
-    recording: dict[str, Any], store: PcmStore, shares: Mapping[str, float], chunk: int
+    recording: dict[str, Any], shares: Mapping[str, float], chunk: int, rate_hz: int
 ) -> Iterator[dict[str, Any]]:
     """Yield the chunks of a recording, each in the part that its position gives it."""
-    recording_id = recording["recording_id"]
-    count = store.length(recording_id) // chunk
+    count = recording["samples"] // chunk
     bounds = [0, *(round(count * share) for share in np.cumsum(list(shares.values())))]
     for part, (first, stop) in zip(shares, pairwise(bounds), strict=True):
         for number in range(first, stop):
-            clip = _window(recording, number * chunk, chunk, store.rate_hz)
-            yield clip | {"part": part, "group": [f"{recording_id}/{part}"]}
+            clip = _window(recording, number * chunk, chunk, rate_hz)
+            yield clip | {"part": part, "group": [f"{recording['recording_id']}/{part}"]}
 
 
 def _windows_by_speaker(clips: pl.DataFrame) -> dict[str, list[dict[str, Any]]]:

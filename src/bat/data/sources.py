@@ -7,10 +7,10 @@ later read is checked against it.
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NoReturn, Protocol
+from typing import NoReturn, Protocol, overload
 
 import pandera.polars as pa
 import polars as pl
@@ -42,22 +42,58 @@ INVENTORY_SCHEMA = pa.DataFrameSchema(
 
 
 class Source(Protocol):
-    """An open data set.
+    """An open data set."""
 
-    Attributes
-    ----------
-    names : tuple of str
-        Relative paths of its files with forward slashes, sorted. Hidden files, which an operating
-        system or a version control system left there, do not count.
-    sha256 : str
-        Hash of the archive (the inner one of a nested archive), or of the folder's inventory.
-    """
+    @property
+    def names(self) -> Sequence[str]:
+        """Relative paths of its files with forward slashes, sorted.
 
-    names: tuple[str, ...]
-    sha256: str
+        Hidden files, which an operating system or a version control system left there, do not
+        count.
+        """
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the archive (the inner one of a nested archive), or of the folder's inventory."""
 
     def read(self, name: str) -> bytes:
         """Return one file's content; BatError if it is absent, damaged or changed."""
+
+
+class Names(Sequence[str]):
+    """Names in a column: as a tuple, two million would take a quarter of a gigabyte.
+
+    Attributes
+    ----------
+    column : polars.Series of str
+    """
+
+    def __init__(self, column: pl.Series) -> None:
+        self.column = column
+
+    def __len__(self) -> int:
+        return len(self.column)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.column)
+
+    def __contains__(self, name: object) -> bool:
+        return bool((self.column == name).any()) if isinstance(name, str) else False
+
+    @overload
+    def __getitem__(self, place: int) -> str: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[str]: ...
+
+    def __getitem__(self, place: int | slice) -> str | Sequence[str]:
+        found = self.column[place]
+        return Names(found) if isinstance(place, slice) else str(found)
+
+
+def column_of(names: Sequence[str]) -> pl.Series:
+    """Return the names of a source as a column, for layouts of data sets of millions of files."""
+    return names.column if isinstance(names, Names) else pl.Series(names, dtype=pl.String)
 
 
 class ArchiveSource:
@@ -66,7 +102,7 @@ class ArchiveSource:
     def __init__(self, archive: Archive) -> None:
         self._archive = archive
         self.sha256 = archive.sha256
-        self.names = tuple(name for name in archive.names if not _hidden(name))
+        self.names = tuple(name for name in archive.names if not is_hidden(name))
 
     def read(self, name: str) -> bytes:
         """Return one file's content; see `bat.data.archive.Archive.read`."""
@@ -111,6 +147,28 @@ class FolderSource:
                 f"expected sha256 {expected}, found {found}"
             )
         return content
+
+
+class AcquiredSource:
+    """What was acquired of a data set as a `Source`: its lists, and recordings by name.
+
+    Parameters
+    ----------
+    lists : Archive
+        An archive of everything that is no recording.
+    recordings : polars.Series of str
+        Names of the files that are, or were, recordings; their content is gone, their PCM is not.
+    """
+
+    def __init__(self, lists: Archive, recordings: pl.Series) -> None:
+        self._lists = lists
+        self.sha256 = lists.sha256
+        every = pl.concat([pl.Series(lists.names, dtype=pl.String), recordings])
+        self.names = Names(every.unique().sort())
+
+    def read(self, name: str) -> bytes:
+        """Return a list's content; BatError if there is no such list or it is damaged."""
+        return self._lists.read(name)
 
 
 @contextmanager
@@ -188,9 +246,9 @@ def glance(folder: Path) -> str:
 def _files_below(root: Path) -> Iterator[Path]:
     """Yield everything that is no real folder, whatever it is; folders are entered in turn."""
     for parent, folders, files in os.walk(root, onerror=_refuse_folder):
-        folders[:] = [name for name in folders if not _hidden(name)]
+        folders[:] = [name for name in folders if not is_hidden(name)]
         links = [name for name in folders if (Path(parent) / name).is_symlink()]
-        yield from (Path(parent) / name for name in (*links, *files) if not _hidden(name))
+        yield from (Path(parent) / name for name in (*links, *files) if not is_hidden(name))
 
 
 def _refuse_folder(error: OSError) -> NoReturn:
@@ -216,5 +274,6 @@ def _inventory_row(path: Path, root: Path) -> tuple[str, int, str]:
         raise BatError(f"{label}: {error.strerror}") from error
 
 
-def _hidden(name: str) -> bool:
+def is_hidden(name: str) -> bool:
+    """Say whether a relative path is that of a hidden file, or lies in a hidden folder."""
     return any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))

@@ -61,11 +61,12 @@ def _cell(row: dict[str, float] | None) -> str:
 
 def _counts(long: pl.DataFrame) -> list[str]:
     counts = long.group_by("task", maintain_order=True).agg(
-        pl.col("n_clips").first(), pl.col("n_folds").first()
+        pl.col("n_clips", "n_folds", "comparison_set").first()
     )
     return [
         f"- {task}: {clips} test clips in {folds} folds"
-        for task, clips, folds in counts.iter_rows()
+        + (f", of the comparison set {of_set}" if of_set else "")
+        for task, clips, folds, of_set in counts.iter_rows()
     ]
 
 

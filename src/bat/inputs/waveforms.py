@@ -15,7 +15,7 @@ from bat.audio.augmentation import (
     roll_waveforms,
 )
 from bat.data.manifest import render
-from bat.data.shards import PcmStore
+from bat.data.pcm_store import PcmStore
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,8 +2,9 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
+from bat.errors import BatError
 from bat.params.base import (
     MAXIMUM_NAME,
     Count,
@@ -51,7 +52,43 @@ class FolderSource(Strict):
     licence: str
 
 
-Source = Annotated[PackageIndexSource | FileSource | FolderSource, Field(discriminator="kind")]
+class YouTube(Strict):
+    """Clips that a copy lacks are asked of YouTube: slow, never complete, never twice the same."""
+
+    seconds_between_requests: Positive
+    maximum_clips: Count
+
+
+class PublishedSource(Strict):
+    """A data set of the catalogue (``bat sources``), fetched and decoded as a stream.
+
+    ``mirror``: one of its copies; null takes the first. ``revision``: commit of a repository on the
+    Hugging Face Hub; null takes the catalogue's, or where that has none the newest, which is then
+    recorded. ``youtube``: fill gaps of AudioSet.
+    """
+
+    kind: Literal["published"]
+    name: Name
+    mirror: Name | None = None
+    revision: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")] | None = None
+    youtube: YouTube | None = None
+
+    @model_validator(mode="after")
+    def _is_in_the_catalogue(self) -> Self:
+        from bat.acquisition.catalogue import mirror_of  # brings the catalogue, where one is named
+
+        try:
+            mirror_of(self.name, self.mirror)
+        except BatError as error:
+            raise ValueError(str(error)) from error
+        if self.youtube is not None and self.name != "audioset":
+            raise ValueError("youtube fills gaps of audioset only")
+        return self
+
+
+Source = Annotated[
+    PackageIndexSource | FileSource | FolderSource | PublishedSource, Field(discriminator="kind")
+]
 
 
 class PlainLayout(Strict):
@@ -142,6 +179,19 @@ class Whole(Strict):
 
 
 ClipKind = Annotated[Windows | Mixtures | Whole, Field(discriminator="kind")]
+
+
+class Only(Strict):
+    """A comparison set: of some parts nothing but the recordings that a file names.
+
+    ``name``, ``path`` and ``sha256`` are those of the file, which ``bat ledger select`` made.
+    ``parts``: where the set applies; the other parts stay whole.
+    """
+
+    name: Name
+    path: str
+    sha256: Sha256
+    parts: Distinct[Name]
 
 
 class Input(Strict):
@@ -272,6 +322,12 @@ class BestValidation(Strict):
 Selection = Annotated[LastStep | BestValidation, Field(discriminator="kind")]
 
 
+def _check_only(only: Only | None, parts: list[str]) -> None:
+    absent = [] if only is None else [part for part in only.parts if part not in parts]
+    if absent:
+        raise ValueError(f"only.parts: {absent[0]!r} is no part of it; allowed: {', '.join(parts)}")
+
+
 class ClipSet(Strict):
     """Clips of a data set, as an encoder hears them; without a task it serves pretraining."""
 
@@ -280,11 +336,18 @@ class ClipSet(Strict):
     clips: ClipKind
     input: Input
     parts: Distinct[Name]
+    only: Only | None = None
+
+    @model_validator(mode="after")
+    def _set_applies_to_parts(self) -> Self:
+        _check_only(self.only, self.parts)
+        return self
 
 
 class _Task(Strict):
     dataset: Name
     clips: ClipKind
+    only: Only | None = None
     input: Input
     folds: Folds
     methods: Distinct[Name]
@@ -293,6 +356,13 @@ class _Task(Strict):
     sampling: Sampling = Uniform(kind="uniform")
     selection: Selection = LastStep(kind="last")
     test_batch_size: Count = 64
+
+    @model_validator(mode="after")
+    def _set_applies_to_parts(self) -> Self:
+        folds = self.folds.folds
+        sides = [side for fold in folds for side in (fold.train, fold.validation, fold.test)]
+        _check_only(self.only, sorted({part for side in sides for part in side}))
+        return self
 
     @model_validator(mode="after")
     def _selection_has_clips(self) -> Self:

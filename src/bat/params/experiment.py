@@ -140,6 +140,10 @@ class Params(Strict):
             for name in names:
                 if name in getattr(self, section):
                     raise ValueError(f"{section}.{name}: the pipeline itself uses this name")
+        for name, model in self.models.items():
+            if model.weights is not None and model.weights.published in self.datasets:
+                weights = model.weights.published
+                raise ValueError(f"datasets.{weights}: the weights of models.{name} have this name")
         for task in self.labelled:
             if "all" in {fold.name for fold in self.folds(task)}:
                 raise ValueError(f"tasks.{task}.folds: 'all' stands for all folds")

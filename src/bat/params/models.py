@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
+from bat.errors import BatError
 from bat.params.base import Count, Name, NotNegative, Positive, Sha256, Share, Steps, Strict
 
 
@@ -178,12 +179,29 @@ class Pretraining(Optimisation):
 
 
 class Weights(Strict):
-    """A published checkpoint. ``sha256`` null: whatever is found is recorded, not checked."""
+    """A published checkpoint: weights of the catalogue (``bat sources``), or a file of one's own.
+
+    ``sha256`` null: whatever is found is recorded, not checked.
+    """
 
     layout: Literal["bat", "bat-training", "eat", "beats"]
-    path: str
-    sha256: Sha256 | None
+    published: Name | None = None
+    path: str | None = None
+    sha256: Sha256 | None = None
     branch: Literal["student", "ema"] | None = None
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if (self.published is None) == (self.path is None):
+            raise ValueError("either published, a name of the catalogue, or path")
+        if self.published is not None:
+            from bat.acquisition.catalogue import published_weights
+
+            try:
+                published_weights(self.published)
+            except BatError as error:
+                raise ValueError(str(error)) from error
+        return self
 
 
 class Model(Strict):

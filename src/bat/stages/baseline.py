@@ -36,7 +36,7 @@ def run(job: Job, settings: BaselineSettings) -> None:
     write_predictions(job.output("predictions.parquet"), predictions)
     metrics = [run_metrics(one, settings.goal.metrics) for one in predictions]
     selection = {**job.selection, "model": "log-mel", "method": "logistic-regression"}
-    job.write_json("metrics.json", {**selection, "classes": clips.classes, "runs": metrics})
+    job.write_json("metrics.json", {**selection, **clips.description, "runs": metrics})
 
 
 def _train_and_test(

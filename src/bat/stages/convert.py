@@ -21,13 +21,14 @@ _MEL_BINS, _GRID_TIME_PATCHES = 128, 64
 def run(job: Job, settings: ConvertSettings) -> None:
     """Write ``encoder.safetensors``, and ``clips.json``: what it heard is not known from here."""
     weights = settings.weights
-    found = _check(weights)
+    path = job.path("weights") if job.has("weights") else Path(str(weights.path))
+    found = _check(path, weights)
     architecture = architecture_of(
         settings.encoder, mel_bins=_MEL_BINS, time_patches=_GRID_TIME_PATCHES
     )
     encoder = build_encoder(architecture)
-    state = read_weights(Path(weights.path), layout=weights.layout, branch=weights.branch)
-    load_strict(encoder, state, weights.path)
+    state = read_weights(path, layout=weights.layout, branch=weights.branch)
+    load_strict(encoder, state, str(path))
     # Statistics of published encoders are those of their front ends, given in the parameters.
     scaling = InputScaling(mean=0.0, scale=1.0, patch_size=encoder.patch_size)
     save_encoder(job.output("encoder.safetensors"), encoder, architecture, scaling)
@@ -35,8 +36,7 @@ def run(job: Job, settings: ConvertSettings) -> None:
     job.write_json("clips.json", {"clips": None, "recordings": None, "source_sha256": found})
 
 
-def _check(weights: Weights) -> str:
-    path = Path(weights.path)
+def _check(path: Path, weights: Weights) -> str:
     if not path.is_file():
         raise BatError(f"{path}: the published weights are not there")
     found = sha256_of_file(path)

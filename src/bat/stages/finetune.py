@@ -52,7 +52,7 @@ def run(job: Job, settings: FinetuneSettings) -> None:
         metrics.append(run_metrics(predicted, settings.goal.metrics, **details))
         curves.append(_curve(one, losses))
     write_predictions(job.output("predictions.parquet"), predicted_runs)
-    job.write_json("metrics.json", {**job.selection, "classes": clips.classes, "runs": metrics})
+    job.write_json("metrics.json", {**job.selection, **clips.description, "runs": metrics})
     pl.concat(curves).write_parquet(job.output("curves.parquet"))
 
 

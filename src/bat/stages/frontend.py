@@ -9,7 +9,8 @@ import torch
 
 from bat.data.clips import read_clips
 from bat.data.manifest import render
-from bat.data.shards import PcmStore, write_spectrograms
+from bat.data.pcm_store import PcmStore
+from bat.data.shards import write_spectrograms
 from bat.progress import track
 from bat.provenance.job import Job
 from bat.settings import FrontendSettings

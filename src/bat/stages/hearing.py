@@ -8,7 +8,8 @@ from torch import Tensor
 
 from bat.audio.frontends import BATFrontend, kaldi_filter_banks
 from bat.data.clips import Clips
-from bat.data.shards import PcmStore, read_spectrograms
+from bat.data.pcm_store import PcmStore
+from bat.data.shards import read_spectrograms
 from bat.inputs.spectrograms import CachedSpectrograms
 from bat.inputs.waveforms import Waveforms, WaveformTransforms
 from bat.params.models import BatFrontend, Frontend, Given, LegacyFrontend

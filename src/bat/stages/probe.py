@@ -4,7 +4,6 @@ import importlib
 from dataclasses import dataclass
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from bat.data.clips import Clips, read_clips
@@ -12,11 +11,14 @@ from bat.evaluation.predictions import Predictions
 from bat.evaluation.runs import run_metrics, write_predictions
 from bat.probes.training import predict, train_probe
 from bat.progress import track
+from bat.provenance.hashing import sha256_of_file
 from bat.provenance.job import Job
 from bat.seeds import derive_seed
 from bat.settings import ProbeSettings, Run
 from bat.stages.device import autocast, set_precision
+from bat.stages.head_files import HeadsDescription, encoder_behind, name_of, write_heads
 from bat.stages.reading import Reader
+from bat.stages.reading.heads import head_options
 from bat.stages.targets import Indices, Targets, targets_of
 from bat.stages.training import Selected, batches_of, recipe_of, score
 
@@ -59,8 +61,10 @@ def run(job: Job, settings: ProbeSettings) -> None:
         )
         heads |= _weights(one, trained.probe)
     write_predictions(job.output("predictions.parquet"), predicted)
-    job.write_json("metrics.json", {**job.selection, "classes": clips.classes, "runs": metrics})
-    save_file(heads, job.output("heads.safetensors"))
+    job.write_json("metrics.json", {**job.selection, **clips.description, "runs": metrics})
+    reader = next(iter(readers.values()))
+    description = _description(job, settings, targets, depth=reader.depth, width=reader.width)
+    write_heads(job.output("heads.safetensors"), heads, description)
 
 
 def train_and_test(one: Run, settings: ProbeSettings, targets: Targets, reader: Reader) -> Trained:
@@ -106,10 +110,41 @@ def train_and_test(one: Run, settings: ProbeSettings, targets: Targets, reader: 
 def _weights(one: Run, probe: nn.Module) -> dict[str, Tensor]:
     """Trained weights by fold, seed and name; those of a live encoder are not among them."""
     return {
-        f"{one.fold}/{one.seed}/{name}": parameter.detach().cpu().contiguous()
+        f"{name_of(one)}/{name}": parameter.detach().cpu().contiguous()
         for name, parameter in probe.named_parameters()
         if parameter.requires_grad
     }
+
+
+def _description(
+    job: Job, settings: ProbeSettings, targets: Targets, *, depth: int, width: int
+) -> HeadsDescription:
+    """Say of the heads what is needed to use them again."""
+    order = targets.clips.order
+    return HeadsDescription(
+        selection=dict(job.selection),
+        order=order.name,
+        classes=list(order.classes),
+        kind=settings.probe.kind,
+        options=head_options(settings.probe, frame_wise=targets.frame_wise),
+        depth=depth,
+        width=width,
+        outputs=targets.outputs,
+        goal=settings.goal,
+        compute=settings.compute,
+        test_batch_size=settings.training.test_batch_size,
+        runs=settings.runs,
+        encoders=_encoders(job),
+    )
+
+
+def _encoders(job: Job) -> dict[str, str]:
+    """Return the hash of the encoder of each pretraining group, from the records."""
+    if job.has("tokens"):
+        makers = [job.maker(path) for path in job.paths("tokens")]
+        return {maker.selection["group"]: encoder_behind(maker) for maker in makers}
+    encoders = job.paths("encoder")
+    return {job.maker(path).selection["group"]: sha256_of_file(path) for path in encoders}
 
 
 def gate_weights(probe: nn.Module) -> list[float] | None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import polars as pl
 
+from bat.data.selections import AppliedSet
 from bat.errors import BatError
 from bat.evaluation.display import markdown_table
 from bat.evaluation.expectations import Expectation, check_expectations
@@ -31,6 +32,7 @@ class Row:
     task: str
     folders: list[Path]
     runs: list[Predictions]
+    comparison_set: str | None
 
 
 def run(job: Job, settings: TableSettings) -> None:
@@ -51,7 +53,7 @@ def run(job: Job, settings: TableSettings) -> None:
             line = _line(row, metric, summary, record)
             long.append(line)
             cells.append(_cell(row, line))
-    table = pl.DataFrame(long)
+    table = pl.DataFrame(long, schema_overrides={"comparison_set": pl.String})
     expectations = check_expectations(table, settings.models, settings.pretrained)
     _say(expectations)
     table.write_csv(job.output("main_long.csv"))
@@ -81,10 +83,13 @@ def _say(expectations: list[Expectation]) -> None:
 def _rows(job: Job) -> list[Row]:
     """Gather the parts of every cell."""
     parts: dict[tuple[str, str, str], list[Path]] = {}
+    sets: dict[str, str | None] = {}
     for path in job.paths("metrics"):
         metrics = json.loads(path.read_text(encoding="utf-8"))
         key = (metrics["model"], metrics.get("method", "finetune"), metrics["task"])
         parts.setdefault(key, []).append(path.parent)
+        applied = AppliedSet.from_plain(metrics["comparison_set"])
+        sets[metrics["task"]] = None if applied is None else str(applied)
     predictions = {path.parent: path for path in job.paths("predictions")}
     return [
         Row(
@@ -93,6 +98,7 @@ def _rows(job: Job) -> list[Row]:
             task=task,
             folders=folders,
             runs=[one for folder in folders for one in read_predictions(predictions[folder])],
+            comparison_set=sets[task],
         )
         for (model, method, task), folders in parts.items()
     ]
@@ -150,17 +156,19 @@ def _line(row: Row, metric: str, summary: Summary, record: str) -> dict[str, Any
         "n_clips": summary.clips,
         "n_folds": summary.folds,
         "n_seeds": summary.seeds,
+        "comparison_set": row.comparison_set,
         "record": record[:16],
     }
 
 
 def _cell(row: Row, line: dict[str, Any]) -> dict[str, Any]:
+    of_set = f" of {row.comparison_set}" if row.comparison_set else ""
     return {
         "cell": ",".join([row.model, row.method, row.task, line["metric"]]),
         "record": line["record"],
         "folders": [folder.as_posix() for folder in row.folders],
-        "text": "{mean} % (std {std}, interval {low} to {high}, {n_clips} clips, {n_folds} folds, "
-        "{n_seeds} seeds)".format(**line),
+        "text": "{mean} % (std {std}, interval {low} to {high}, {n_clips} clips{of_set}, "
+        "{n_folds} folds, {n_seeds} seeds)".format(**line, of_set=of_set),
     }
 
 
@@ -171,6 +179,8 @@ def _wide(long: pl.DataFrame, columns: list[tuple[str, str]]) -> pl.DataFrame:
     for task, metric in columns:
         name = f"{task} {metric}"
         part = long.filter(task=task, metric=metric).drop("task", "metric")
+        if not part["comparison_set"].count():  # the whole data set: no column of blanks
+            part = part.drop("comparison_set")
         values = part.rename(
             {column: f"{name} {column}" for column in part.columns if column not in (*keys, "mean")}
             | {"mean": name}

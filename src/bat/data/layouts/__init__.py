@@ -1,33 +1,28 @@
 """How data sets lie on disk: a module for each layout, which reads the data set's own lists."""
 
+import importlib
 import inspect
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
-from bat.data.entries import Listing
-from bat.data.layouts import (
-    audioset,
-    birdset,
-    dcase2016_task2,
-    esc50,
-    librispeech,
-    meetings,
-    speech_commands,
-    user_table,
-)
+from bat.data.entries import ENTRY_SCHEMA, Listing, repeated, unprintable
 from bat.data.sources import Source
+from bat.data.tables import check_table
 from bat.errors import BatError
 
-LAYOUTS: dict[str, Callable[..., Listing]] = {
-    "meetings": meetings.read,
-    "esc50": esc50.read,
-    "speech-commands": speech_commands.read,
-    "audioset": audioset.read,
-    "dcase2016-task2": dcase2016_task2.read,
-    "birdset": birdset.read,
-    "librispeech": librispeech.read,
-    "csv": user_table.read,
-}
+# A module of this package each, "_" for "-". They are loaded by name: a data set depends on the
+# code of its own layout only.
+LAYOUTS = (
+    "meetings",
+    "esc50",
+    "speech-commands",
+    "audioset",
+    "dcase2016-task2",
+    "birdset",
+    "librispeech",
+    "csv",
+)
 
 
 def read_layout(name: str, source: Source, **options: Any) -> Listing:
@@ -36,7 +31,7 @@ def read_layout(name: str, source: Source, **options: Any) -> Listing:
     Parameters
     ----------
     name : str
-        A key of `LAYOUTS`.
+        One of `LAYOUTS`.
     source : Source
     **options
         What the layout's `read` takes besides.
@@ -54,14 +49,20 @@ def read_layout(name: str, source: Source, **options: Any) -> Listing:
     """
     if name not in LAYOUTS:
         raise BatError(f"layout: expected one of {', '.join(LAYOUTS)}, found {name!r}")
-    _check_options(name, options)
-    listing = LAYOUTS[name](source, **options)
+    read: Callable[..., Listing] = _module(name).read
+    _check_options(name, read, options)
+    listing = read(source, **options)
     _check_ids(name, listing)
+    check_table(listing.entries, ENTRY_SCHEMA)
     return listing
 
 
-def _check_options(name: str, options: dict[str, Any]) -> None:
-    parameters = inspect.signature(LAYOUTS[name]).parameters.values()
+def _module(name: str) -> ModuleType:
+    return importlib.import_module(f"{__name__}.{name.replace('-', '_')}")
+
+
+def _check_options(name: str, read: Callable[..., Listing], options: dict[str, Any]) -> None:
+    parameters = inspect.signature(read).parameters.values()
     accepted = {each.name: each for each in parameters if each.kind is each.KEYWORD_ONLY}
     unknown = sorted(options.keys() - accepted)
     if unknown:
@@ -73,14 +74,11 @@ def _check_options(name: str, options: dict[str, Any]) -> None:
 
 
 def _check_ids(name: str, listing: Listing) -> None:
-    if not listing.entries:
+    ids = listing.entries["recording_id"]
+    if not len(ids):
         raise BatError(f"layout {name}: expected recordings, found none")
-    seen: set[str] = set()
-    for entry in listing.entries:
-        if not entry.recording_id.isprintable():
-            raise BatError(
-                f"layout {name}: expected a printable recording id, found {entry.recording_id!r}"
-            )
-        if entry.recording_id in seen:
-            raise BatError(f"layout {name}: two recordings have the id {entry.recording_id!r}")
-        seen.add(entry.recording_id)
+    odd, twice = unprintable(ids), repeated(ids)
+    if odd is not None:
+        raise BatError(f"layout {name}: expected a printable recording id, found {odd!r}")
+    if twice is not None:
+        raise BatError(f"layout {name}: two recordings have the id {twice!r}")

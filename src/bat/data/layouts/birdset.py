@@ -59,12 +59,12 @@ def read(
     entries = [*_entries(source, train, "train", files), *_entries(source, test, "test", files)]
     occurring = {code for entry in entries for code in entry.labels}
     if classes is None:
-        return Listing(entries=entries, classes=tuple(sorted(occurring)))
+        return Listing.of(entries, classes=tuple(sorted(occurring)), order="birdset/sorted")
     known = [row["text"] for row in read_lines(source, root_of(source, classes) + classes)]
     unknown = sorted(occurring - set(known))
     if unknown:
         raise BatError(f"{classes}: expected all codes of the tables, {unknown[0]!r} is not there")
-    return Listing(entries=entries, classes=tuple(known))
+    return Listing.of(entries, classes=tuple(known), order=f"birdset/{classes}")
 
 
 def _entries(source: Source, table: str, part: str, files: dict[str, str]) -> Iterator[Entry]:

@@ -55,7 +55,7 @@ def read(source: Source) -> Listing:
                 labels=tuple(label for label in classes if label in heard),
                 events=events,
             )
-    return Listing(entries=list(entries.values()), classes=classes)
+    return Listing.of(list(entries.values()), classes=classes, order="dcase2016-task2/vocabulary")
 
 
 def _vocabulary(source: Source, name: str) -> tuple[str, ...]:

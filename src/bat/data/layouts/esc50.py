@@ -42,8 +42,10 @@ def read(source: Source) -> Listing:
             labels=(row["category"],),
         )
         entries.append(entry)
-    return Listing(
-        entries=entries, classes=tuple(category_of[target] for target in sorted(category_of))
+    return Listing.of(
+        entries,
+        classes=tuple(category_of[target] for target in sorted(category_of)),
+        order="esc50/target",
     )
 
 

@@ -33,7 +33,7 @@ def read(source: Source, *, parts: Sequence[str] = _PARTS) -> Listing:
     if not parts:
         raise BatError("librispeech: expected the name of a subset or more in parts")
     entries = [entry for part in parts for entry in _utterances(source, part)]
-    return Listing(entries=entries, classes=())
+    return Listing.of(entries, classes=(), order="librispeech/none")
 
 
 def _utterances(source: Source, part: str) -> Iterator[Entry]:

@@ -5,7 +5,7 @@ import io
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
-from bat.data.sources import Source
+from bat.data.sources import Source, column_of
 from bat.errors import BatError
 
 Record = tuple[int, list[str]]  # line number, counted from 1, and fields
@@ -72,7 +72,9 @@ def root_of(source: Source, landmark: str) -> str:
     BatError
         If there is no such file, or several lie equally deep.
     """
-    found = [name for name in source.names if f"/{name}".endswith(f"/{landmark}")]
+    names = column_of(source.names)
+    alike = names.filter(names.str.ends_with(landmark))
+    found: list[str] = [name for name in alike if f"/{name}".endswith(f"/{landmark}")]
     if not found:
         raise BatError(f"{landmark}: no such file among the data set's {len(source.names)}")
     depth = min(name.count("/") for name in found)

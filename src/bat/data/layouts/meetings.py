@@ -50,7 +50,7 @@ def read(source: Source) -> Listing:
             labels=(speaker,),
         )
         entries.append(entry)
-    return Listing(entries=entries, classes=tuple(sorted(speakers.values())))
+    return Listing.of(entries, classes=tuple(sorted(speakers.values())), order="meetings/number")
 
 
 def _numbered(kind: str, folders: Sequence[str]) -> dict[str, str]:

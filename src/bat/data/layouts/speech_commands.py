@@ -53,7 +53,7 @@ def read(source: Source) -> Listing:
         )
         for path in sorted(present | part_of.keys())
     ]
-    return Listing(entries=entries, classes=_CLASSES)
+    return Listing.of(entries, classes=_CLASSES, order="speech-commands/12")
 
 
 def _listed_parts(source: Source, root: str) -> dict[str, str]:

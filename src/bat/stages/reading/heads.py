@@ -16,10 +16,8 @@ def options_of(probe: ProbeSettings) -> dict[str, Any]:
     return probe.model_dump(exclude=_OF_TRAINING)
 
 
-def build_head(
-    probe: ProbeSettings, *, depth: int, width: int, classes: int, frame_wise: bool
-) -> Probe:
-    """Build the probe of some settings for an encoder of some shape.
+def head_options(probe: ProbeSettings, *, frame_wise: bool) -> dict[str, Any]:
+    """Return the options with which a head is built for a task.
 
     A frame-wise probe pools over frequency; a time patch has no CLS token.
     """
@@ -28,4 +26,12 @@ def build_head(
         options["frame_wise"] = True
         if "pooling" in options:
             options["pooling"] = "mean"
+    return options
+
+
+def build_head(
+    probe: ProbeSettings, *, depth: int, width: int, classes: int, frame_wise: bool
+) -> Probe:
+    """Build the probe of some settings for an encoder of some shape."""
+    options = head_options(probe, frame_wise=frame_wise)
     return build(probe.kind, depth=depth, width=width, classes=classes, **options)

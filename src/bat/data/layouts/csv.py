@@ -83,10 +83,11 @@ def read(
     else:
         problems += _split_problems(items)
     _raise_first(table, problems)
+    order = "csv/sorted" if classes is None else "csv/given"
     if classes is None:
         classes = sorted({label for item in items for label in item.labels})
     entries = [_entry(item, root, table, grouping) for item in items]
-    return Listing(entries=entries, classes=tuple(classes))
+    return Listing.of(entries, classes=tuple(classes), order=order)
 
 
 def _entry(item: _Item, root: str, table: str, grouping: str) -> Entry:
