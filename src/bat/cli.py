@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from bat.errors import BatError
-from bat.runtime import PARAMS_FILE, end_cleanly, limit_threads, start_log
+from bat.pretraining.resources import Resources
+from bat.runtime import PARAMS_FILE, end_cleanly, limit_threads, rank, start_log
 
 if TYPE_CHECKING:
     from bat.workflow import Plan
@@ -72,12 +73,17 @@ def _run(
     selection: Mapping[str, str],
     inputs: Mapping[str, Sequence[Path | str] | None],
     out: Path,
+    *resources: object,
 ) -> None:
-    """Run one job of a stage; roles without files are left out."""
+    """Run one job of a stage; roles without files are left out.
+
+    Of the ranks that torchrun starts only the first enters the job, and so writes; the others
+    work for it.
+    """
     common: Common = context.find_object(Common) or Common()
     params = common.params
     limit_threads(common.threads)
-    start_log(common.log)
+    start_log(common.log if rank() == 0 else None)
     end_cleanly()
     from bat.provenance.job import Job
     from bat.workflow import Plan
@@ -85,7 +91,7 @@ def _run(
     plan = Plan(params)
     settings = plan.settings(stage, selection)
     module = importlib.import_module(f"bat.stages.{stage}")
-    with Job(
+    job = Job(
         stage=stage,
         selection=selection,
         settings=settings.model_dump(mode="json"),
@@ -94,8 +100,12 @@ def _run(
         code=plan.code(stage, selection),
         determinism=module.DETERMINISM,
         wanted=lambda: Plan(params).wanted(stage, **selection),
-    ) as job:
-        module.run(job, settings)
+    )
+    if rank() != 0:
+        module.run(job, settings, *resources)
+        return
+    with job:
+        module.run(job, settings, *resources)
     logging.getLogger(__name__).info("%s: wrote %s", " ".join([stage, *selection.values()]), out)
 
 
@@ -166,6 +176,26 @@ def frontend(
     _run(context, "frontend", selection, inputs, out)
 
 
+CheckpointFolder = Annotated[
+    Path, typer.Option(envvar="BAT_CHECKPOINTS", help="Folder for checkpoints.")
+]
+CheckpointMinutes = Annotated[
+    float,
+    typer.Option(envvar="BAT_CHECKPOINT_MINUTES", min=0, help="Most minutes between checkpoints."),
+]
+CheckpointSteps = Annotated[
+    int | None,
+    typer.Option(envvar="BAT_CHECKPOINT_STEPS", min=1, help="Most steps between checkpoints."),
+]
+CheckpointsKept = Annotated[
+    int, typer.Option(envvar="BAT_CHECKPOINTS_KEPT", min=1, help="Checkpoints that are kept.")
+]
+MetricsFolder = Annotated[Path, typer.Option(envvar="BAT_METRICS", help="Folder for metrics.")]
+Workers = Annotated[
+    int, typer.Option(envvar="BAT_WORKERS", min=0, help="Threads that prepare clips, per rank.")
+]
+
+
 @app.command()
 def pretrain(
     context: typer.Context,
@@ -175,8 +205,17 @@ def pretrain(
     out: Out,
     spectrograms: SomeFiles = None,
     pcm: SomeFiles = None,
+    checkpoints: CheckpointFolder = Resources.checkpoints,
+    checkpoint_minutes: CheckpointMinutes = Resources.checkpoint_minutes,
+    checkpoint_steps: CheckpointSteps = Resources.checkpoint_steps,
+    checkpoints_kept: CheckpointsKept = Resources.checkpoints_kept,
+    metrics: MetricsFolder = Resources.metrics,
+    workers: Workers = Resources.workers,
 ) -> None:
     """Pretrain an encoder on the parts of one group.
+
+    Interrupted by SIGTERM, SIGUSR1 or Ctrl-C it writes a checkpoint and ends with status 75; the
+    same command goes on from there. Several ranks: torchrun ... -m bat pretrain ...
 
     Example: bat pretrain --model bat-mini --group early
     --manifest data/manifest/speaker/manifest.parquet
@@ -185,7 +224,15 @@ def pretrain(
     """
     inputs = {"manifest": [manifest], "spectrograms": spectrograms, "pcm": pcm}
     selection = {"model": model, "group": group}
-    _run(context, "pretrain", selection, inputs, out)
+    resources = Resources(
+        checkpoints=checkpoints,
+        checkpoint_minutes=checkpoint_minutes,
+        checkpoint_steps=checkpoint_steps,
+        checkpoints_kept=checkpoints_kept,
+        metrics=metrics,
+        workers=workers,
+    )
+    _run(context, "pretrain", selection, inputs, out, resources)
 
 
 @app.command()
