@@ -17,7 +17,14 @@ import typer
 
 from bat.errors import BatError
 from bat.pretraining.resources import Resources
-from bat.runtime import PARAMS_FILE, end_cleanly, limit_threads, rank, start_log
+from bat.runtime import (
+    PARAMS_FILE,
+    end_cleanly,
+    limit_threads,
+    rank,
+    start_log,
+    under_torchrun,
+)
 
 if TYPE_CHECKING:
     from bat.workflow import Plan
@@ -195,6 +202,10 @@ Workers = Annotated[
     int, typer.Option(envvar="BAT_WORKERS", min=0, help="Threads that prepare clips, per rank.")
 ]
 
+NumberOfRanks = Annotated[
+    int, typer.Option(envvar="BAT_RANKS", min=1, help="Processes that train together, 1 per GPU.")
+]
+
 
 @app.command()
 def pretrain(
@@ -211,17 +222,26 @@ def pretrain(
     checkpoints_kept: CheckpointsKept = Resources.checkpoints_kept,
     metrics: MetricsFolder = Resources.metrics,
     workers: Workers = Resources.workers,
+    ranks: NumberOfRanks = 1,
 ) -> None:
     """Pretrain an encoder on the parts of one group.
 
     Interrupted by SIGTERM, SIGUSR1 or Ctrl-C it writes a checkpoint and ends with status 75; the
-    same command goes on from there. Several ranks: torchrun ... -m bat pretrain ...
+    same command goes on from there. --ranks starts several processes on this machine; on several
+    machines torchrun does: torchrun ... -m bat pretrain ...
 
     Example: bat pretrain --model bat-mini --group early
     --manifest data/manifest/speaker/manifest.parquet
     --spectrograms data/spectrograms/bat/speaker/spectrograms.safetensors
     --out results/pretrain/bat-mini/early
     """
+    if ranks > 1 and not under_torchrun():
+        start_log(None)
+        end_cleanly()
+        from bat.pretraining.launch import launch
+
+        launch(ranks, sys.argv[1:])
+        return
     inputs = {"manifest": [manifest], "spectrograms": spectrograms, "pcm": pcm}
     selection = {"model": model, "group": group}
     resources = Resources(

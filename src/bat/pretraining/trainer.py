@@ -347,6 +347,8 @@ class _Trainer:
         return self.checkpoints.write(self.state.tensors(), self.state.facts())
 
     def _stop(self, *, written: bool) -> NoReturn:
+        # torchrun ends all ranks soon after one has ended: none does before rank 0 has written.
+        self.ranks.any([False])
         received = self.around.stop.received
         if self.ranks.rank == 0:
             _LOG.warning(
