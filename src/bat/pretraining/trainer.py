@@ -260,10 +260,15 @@ class _Trainer:
         )
         self.state.steps = step + 1
         self._unseen.append((step, losses))
-        self._look_and_agree(logged=logged)
+        stop, due = self._look_and_agree(logged=logged)
         if monitor is not None:
             variances = monitor.variances(self.ranks.sum)
             self._log(step, losses, {"learning_rate": rate, "ema_decay": decay}, variances)
+        if stop or due:
+            written = self._save()
+            self.around.interval.begin()
+            if stop:
+                self._stop(written=written)
 
     def _own(
         self, ready: Iterator[MicroBatch], monitor: CollapseMonitor | None
@@ -302,8 +307,8 @@ class _Trainer:
 
     # After a step
 
-    def _look_and_agree(self, *, logged: bool) -> None:
-        """Look at losses now and then, and do what one rank wants on all."""
+    def _look_and_agree(self, *, logged: bool) -> tuple[bool, bool]:
+        """Look at losses now and then; say whether to stop and whether to save, on all ranks."""
         leads = self.ranks.rank == 0
         due = leads and self.around.interval.is_over(self.state.steps)
         stop = self.around.stop.received is not None
@@ -313,11 +318,7 @@ class _Trainer:
         stop, due, bad = self.ranks.any([stop, due, trouble is not None])
         if bad:
             self._give_up(trouble)
-        if stop or due:
-            written = self._save()
-            self.around.interval.begin()
-            if stop:
-                self._stop(written=written)
+        return stop, due
 
     def _trouble_in_losses(self) -> Trouble | None:
         """Look at the losses not seen yet; rank 0 judges, for it knows those before too."""
