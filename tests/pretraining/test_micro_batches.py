@@ -9,11 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bat.errors import BatError
+from bat.pretraining import trainer
 from bat.pretraining.masking import inverse_block_mask
 from bat.pretraining.micro_batches import MicroBatch, divide, prepare_ahead
 from bat.pretraining.randomness import generator_for
+from bat.pretraining.ranks import Ranks
 from bat.pretraining.step import Student, accumulated_step, pretraining_step, teacher_of
-from pretraining.small import CLIPS, GRID, SETTINGS, decoder, encoder, rolled, run, same
+from pretraining.small import BATCHES, CLIPS, GRID, SETTINGS, decoder, encoder, rolled, run, same
 
 
 @given(size=st.integers(1, 6), each=st.integers(1, 5), ranks=st.integers(1, 4), extra=st.booleans())
@@ -46,6 +48,41 @@ def test_numbers_depend_on_seed_step_place_and_purpose_and_on_nothing_else():
     others = [drawn(purpose="input"), drawn(seed=2), drawn(step=3), drawn(micro_batch=2)]
     others += [drawn(purpose="noise"), drawn(step=3, micro_batch=2)]
     assert len({tuple(numbers) for numbers in [drawn(), *others]}) == 7
+
+
+class OneOf(Ranks):
+    """One of several ranks, of which the others are not there: enough to prepare its clips."""
+
+    def __init__(self, rank, size):
+        self.rank, self.size = rank, size
+
+
+def prepared(ranks, monkeypatch):
+    """Masks and clips of every micro-batch that a rank passes through the model, by its place."""
+    found = {}
+    real = trainer._Trainer._prepare
+
+    def remembered(self, key):
+        found[key] = micro = real(self, key)
+        return micro
+
+    monkeypatch.setattr(trainer._Trainer, "_prepare", remembered)
+    run(changes={"micro_batch_size": 1}, ranks=ranks)
+    monkeypatch.undo()
+    return found
+
+
+def test_ranks_have_masks_and_rolls_of_their_own_and_together_those_of_one(monkeypatch):
+    alone = prepared(Ranks(), monkeypatch)
+    first, second = (prepared(OneOf(rank, 2), monkeypatch) for rank in (0, 1))
+    assert first.keys() | second.keys() == alone.keys()
+    assert not first.keys() & second.keys()
+    for key, micro in [*first.items(), *second.items()]:
+        assert torch.equal(micro.keep_BVn, alone[key].keep_BVn)
+        assert torch.equal(micro.spectrogram, alone[key].spectrogram)
+    for step in range(len(BATCHES)):
+        masks = [alone[step, place].keep_BVn for place in range(4)]
+        assert not all(torch.equal(masks[0], mask) for mask in masks[2:])
 
 
 def micro_batches(size):
