@@ -235,7 +235,7 @@ def pretrain(
     --spectrograms data/spectrograms/bat/speaker/spectrograms.safetensors
     --out results/pretrain/bat-mini/early
     """
-    if ranks > 1 and not under_torchrun():
+    if ranks > 1 and not under_torchrun() and _is_pretrained(context, model):
         start_log(None)
         end_cleanly()
         from bat.pretraining.launch import launch
@@ -253,6 +253,12 @@ def pretrain(
         workers=workers,
     )
     _run(context, "pretrain", selection, inputs, out, resources)
+
+
+def _is_pretrained(context: typer.Context, model: str) -> bool:
+    """Tell whether a model is trained here; one that stays as initialised is for one process."""
+    settings = _planned(context).params.models.get(model)
+    return settings is not None and settings.pretraining is not None
 
 
 @app.command()
