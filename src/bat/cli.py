@@ -18,7 +18,15 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from bat.errors import BatError
-from bat.runtime import PARAMS_FILE, end_cleanly, limit_threads, start_log
+from bat.pretraining.resources import Resources
+from bat.runtime import (
+    PARAMS_FILE,
+    end_cleanly,
+    limit_threads,
+    rank,
+    start_log,
+    under_torchrun,
+)
 
 if TYPE_CHECKING:
     from bat.workflow import Plan
@@ -76,12 +84,17 @@ def _run(
     selection: Mapping[str, str],
     inputs: Mapping[str, Sequence[Path | str] | None],
     out: Path,
+    *resources: object,
 ) -> None:
-    """Run one job of a stage; roles without files are left out."""
+    """Run one job of a stage; roles without files are left out.
+
+    Of the ranks that torchrun starts only the first enters the job, and so writes; the others
+    work for it.
+    """
     common: Common = context.find_object(Common) or Common()
     params = common.params
     limit_threads(common.threads)
-    start_log(common.log)
+    start_log(common.log if rank() == 0 else None)
     end_cleanly()
     from bat.provenance.job import Job
     from bat.workflow import Plan
@@ -89,7 +102,7 @@ def _run(
     plan = Plan(params)
     settings = plan.settings(stage, selection)
     module = importlib.import_module(f"bat.stages.{stage}")
-    with Job(
+    job = Job(
         stage=stage,
         selection=selection,
         settings=settings.model_dump(mode="json"),
@@ -98,10 +111,12 @@ def _run(
         code=plan.code(stage, selection),
         determinism=_determinism(module, settings),
         wanted=lambda: Plan(params).wanted(stage, **selection),
-    ) as job:
-        module.run(job, settings)
-    if hasattr(module, "after"):
-        module.after(job)
+    )
+    if rank() != 0:
+        module.run(job, settings, *resources)
+        return
+    with job:
+        module.run(job, settings, *resources)
     logging.getLogger(__name__).info("%s: wrote %s", " ".join([stage, *selection.values()]), out)
 
 
@@ -236,6 +251,30 @@ def frontend(
     _run(context, "frontend", selection, inputs, out)
 
 
+CheckpointFolder = Annotated[
+    Path, typer.Option(envvar="BAT_CHECKPOINTS", help="Folder for checkpoints.")
+]
+CheckpointMinutes = Annotated[
+    float,
+    typer.Option(envvar="BAT_CHECKPOINT_MINUTES", min=0, help="Most minutes between checkpoints."),
+]
+CheckpointSteps = Annotated[
+    int | None,
+    typer.Option(envvar="BAT_CHECKPOINT_STEPS", min=1, help="Most steps between checkpoints."),
+]
+CheckpointsKept = Annotated[
+    int, typer.Option(envvar="BAT_CHECKPOINTS_KEPT", min=1, help="Checkpoints that are kept.")
+]
+MetricsFolder = Annotated[Path, typer.Option(envvar="BAT_METRICS", help="Folder for metrics.")]
+Workers = Annotated[
+    int, typer.Option(envvar="BAT_WORKERS", min=0, help="Threads that prepare clips, per rank.")
+]
+
+NumberOfRanks = Annotated[
+    int, typer.Option(envvar="BAT_RANKS", min=1, help="Processes that train together, 1 per GPU.")
+]
+
+
 @app.command()
 def pretrain(
     context: typer.Context,
@@ -245,17 +284,49 @@ def pretrain(
     out: Out,
     spectrograms: SomeFiles = None,
     pcm: SomeFiles = None,
+    checkpoints: CheckpointFolder = Resources.checkpoints,
+    checkpoint_minutes: CheckpointMinutes = Resources.checkpoint_minutes,
+    checkpoint_steps: CheckpointSteps = Resources.checkpoint_steps,
+    checkpoints_kept: CheckpointsKept = Resources.checkpoints_kept,
+    metrics: MetricsFolder = Resources.metrics,
+    workers: Workers = Resources.workers,
+    ranks: NumberOfRanks = 1,
 ) -> None:
     """Pretrain an encoder on the parts of one group.
+
+    Interrupted by SIGTERM, SIGUSR1 or Ctrl-C it writes a checkpoint and ends with status 75; the
+    same command goes on from there. --ranks starts several processes on this machine; on several
+    machines torchrun does: torchrun ... -m bat pretrain ...
 
     Example: bat pretrain --model bat-mini --group early
     --manifest data/manifest/speaker/manifest.parquet
     --spectrograms data/spectrograms/bat/speaker/spectrograms.safetensors
     --out results/pretrain/bat-mini/early
     """
+    if ranks > 1 and not under_torchrun() and _is_pretrained(context, model):
+        start_log(None)
+        end_cleanly()
+        from bat.pretraining.launch import launch
+
+        launch(ranks, sys.argv[1:])
+        return
     inputs = {"manifest": [manifest], "spectrograms": spectrograms, "pcm": pcm}
     selection = {"model": model, "group": group}
-    _run(context, "pretrain", selection, inputs, out)
+    resources = Resources(
+        checkpoints=checkpoints,
+        checkpoint_minutes=checkpoint_minutes,
+        checkpoint_steps=checkpoint_steps,
+        checkpoints_kept=checkpoints_kept,
+        metrics=metrics,
+        workers=workers,
+    )
+    _run(context, "pretrain", selection, inputs, out, resources)
+
+
+def _is_pretrained(context: typer.Context, model: str) -> bool:
+    """Tell whether a model is trained here; one that stays as initialised is for one process."""
+    settings = _planned(context).params.models.get(model)
+    return settings is not None and settings.pretraining is not None
 
 
 @app.command("weights")

@@ -5,7 +5,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Callable, Generator, Iterable, Sized
 from typing import Self, TypeVar
 
 from rich.console import Console
@@ -27,7 +27,14 @@ _SECONDS_BETWEEN_LINES = 10.0
 T = TypeVar("T")
 
 
-def track(items: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:
+def track(
+    items: Iterable[T],
+    description: str,
+    total: int | None = None,
+    *,
+    done: int = 0,
+    detail: Callable[[], str] | None = None,
+) -> Generator[T, None, None]:
     """Yield ``items`` and show how far along they are.
 
     Parameters
@@ -37,14 +44,19 @@ def track(items: Iterable[T], description: str, total: int | None = None) -> Ite
     description
         A few words on the work.
     total
-        Number of items, where ``items`` does not know it itself.
+        Number of items, where ``items`` does not know it itself, with those done before.
+    done
+        How many were done before, by an earlier run.
+    detail
+        Returns a few words that are shown beside the position.
     """
+    tell = detail or str
     if total is None and isinstance(items, Sized):
         total = len(items)
     if _shows_bars():
-        yield from _bar(items, description, total)
+        yield from _bar(items, description, total, done, tell)
     else:
-        yield from _lines(items, description, total)
+        yield from _lines(items, description, total, done, tell)
 
 
 class ByteProgress:
@@ -133,30 +145,40 @@ def _flow(done_bytes: int, total_bytes: int | None, bytes_per_s: float) -> str:
     return f"{share}, {rate}, about {(total_bytes - done_bytes) / bytes_per_s:.0f} s left"
 
 
-def _bar(items: Iterable[T], description: str, total: int | None) -> Iterator[T]:
+def _bar(
+    items: Iterable[T], description: str, total: int | None, done: int, detail: Callable[[], str]
+) -> Generator[T, None, None]:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
+        TextColumn("{task.fields[detail]}"),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        yield from progress.track(items, total=total, description=description)
+        task = progress.add_task(description, total=total, completed=done, detail="")
+        for item in items:
+            yield item
+            progress.update(task, advance=1, detail=detail())
 
 
-def _lines(items: Iterable[T], description: str, total: int | None) -> Iterator[T]:
+def _lines(
+    items: Iterable[T], description: str, total: int | None, done: int, detail: Callable[[], str]
+) -> Generator[T, None, None]:
     started = shown = time.monotonic()
-    for done, item in enumerate(items, start=1):
+    for now_done, item in enumerate(items, start=1):
         yield item
         now = time.monotonic()
         if now - shown >= _SECONDS_BETWEEN_LINES:
             shown = now
-            _LOG.info("%s: %s", description, _position(done, total, now - started))
+            position = _position(now_done, done, total, now - started)
+            _LOG.info("%s: %s", description, ", ".join(filter(None, [position, detail()])))
 
 
-def _position(done: int, total: int | None, elapsed_s: float) -> str:
+def _position(now_done: int, before: int, total: int | None, elapsed_s: float) -> str:
+    done = before + now_done
     if not total:
         return f"{done} done"
-    left_s = elapsed_s / done * (total - done)
+    left_s = elapsed_s / now_done * (total - done)
     return f"{done}/{total} ({done / total:.0%}), about {left_s:.0f} s left"

@@ -12,6 +12,8 @@ from typing import NoReturn
 
 DIE_WITH_PARENT = "BAT_DIE_WITH_PARENT"
 PARAMS_FILE = "BAT_PARAMS"
+# Exit status of a job that was interrupted and can go on where it stopped (EX_TEMPFAIL).
+INTERRUPTED = 75
 
 
 def serve_stages(params: Path) -> None:
@@ -51,19 +53,57 @@ def start_log(path: Path | None) -> None:
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
         handlers.append(logging.FileHandler(path, mode="w", encoding="utf-8"))
+    who = f"rank {rank()}: " if under_torchrun() else ""
     for handler in handlers:
-        handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+        handler.setFormatter(logging.Formatter(f"%(asctime)s {who}%(message)s", "%H:%M:%S"))
         logger.addHandler(handler)
 
 
-def end_cleanly() -> None:
-    """Turn SIGTERM into an ordinary exit, so that partial outputs are removed.
+def under_torchrun() -> bool:
+    """Tell whether torchrun started this process as one of several ranks."""
+    return "TORCHELASTIC_RUN_ID" in os.environ
 
-    Under the workflow (``BAT_DIE_WITH_PARENT`` set) the process also ends when its parent is
-    gone: a killed Snakemake leaves no orphan that goes on computing.
+
+def rank() -> int:
+    """Return the number of this process among those that torchrun started; 0 if it is alone."""
+    return int(os.environ["RANK"]) if under_torchrun() else 0
+
+
+def local_rank() -> int:
+    """Return the number of this process among those on this machine; 0 if it is alone."""
+    return int(os.environ["LOCAL_RANK"]) if under_torchrun() else 0
+
+
+class StopSignals:
+    """Signals to stop, remembered until whoever works reaches a good place to do so.
+
+    SIGTERM, SIGUSR1 (which SLURM can send ahead of a time limit) and SIGINT. A second SIGINT
+    interrupts at once.
     """
-    signal.signal(signal.SIGTERM, _exit)
-    if os.environ.get(DIE_WITH_PARENT):
+
+    def __init__(self) -> None:
+        self.received: signal.Signals | None = None
+
+    def listen(self) -> None:
+        """Remember from now on; until the process ends, for signals may come twice."""
+        for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):
+            signal.signal(number, self._remember)
+
+    def _remember(self, number: int, _frame: FrameType | None) -> None:
+        if number == signal.SIGINT and self.received == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.received = signal.Signals(number)
+
+
+def end_cleanly() -> None:
+    """Turn SIGTERM and SIGUSR1 into an ordinary exit, so that partial outputs are removed.
+
+    Under the workflow (``BAT_DIE_WITH_PARENT`` set) and under torchrun the process also ends when
+    its parent is gone: a killed Snakemake leaves no orphan that goes on computing.
+    """
+    for number in (signal.SIGTERM, signal.SIGUSR1):
+        signal.signal(number, _exit)
+    if os.environ.get(DIE_WITH_PARENT) or under_torchrun():
         threading.Thread(target=_watch_parent, args=(os.getppid(),), daemon=True).start()
 
 

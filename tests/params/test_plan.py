@@ -65,6 +65,7 @@ CHANGES = [
     ("models/bat-mini/frontend", "legacy", {"pretrain", "figure"}),
     ("models/bat-mini/encoder/gated", False, {"pretrain"}),
     ("models/bat-mini/pretraining/views", 13, {"pretrain"}),
+    ("models/bat-mini/pretraining/micro_batch_size", 8, {"pretrain"}),
     ("models/eat-mini/pretraining", None, {"pretrain", "table"}),
     ("models/eat-mini/tasks", ["speaker"], {"frontend", "embed", "probe", "finetune"}),
     ("models/eat-mini/methods", ["lp"], {"probe", "finetune"}),

@@ -276,7 +276,7 @@ OPTIONAL = {
     "padding", "frontends", "recipes",
     "transforms", "sampling", "selection", "test_batch_size", "validation",
     "roll", "random_crop", "gaussian_noise", "pretraining", "weights", "branch", "tasks", "methods",
-    "time_patches", "pretrained", "options",
+    "time_patches", "pretrained", "options", "micro_batch_size", "explosion",
     "mirror", "published", "path", "sha256",
 }  # fmt: skip
 ALL_OPTIONAL = {("figures",), ("tasks", "words", "transforms")}
@@ -508,6 +508,13 @@ def test_selection_happens_before_training_ends(method):
     content["tasks"]["words"]["recipes"] = {}
     content["tasks"]["words"]["selection"]["every"] = 99_999
     assert "every" in complaint(content)
+
+
+def test_micro_batches_fill_the_batch_of_pretraining():
+    text = complaint_about("models/bat-mini/pretraining/micro_batch_size", 6)
+    assert text == (
+        "models.bat-mini.pretraining: batch_size 16 must be a multiple of micro_batch_size 6"
+    )
 
 
 # --- what fits a task -------------------------------------------------------------------------

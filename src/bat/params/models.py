@@ -163,7 +163,17 @@ class Ema(Strict):
 
 
 class Pretraining(Optimisation):
-    """Masked latent regression."""
+    """Masked latent regression.
+
+    ``batch_size`` is that of all ranks together; ``micro_batch_size`` are the clips of one forward
+    pass, null is the whole batch. A micro-batch draws its own masks and rolls, and sums are taken
+    over it first: that is why it belongs to the parameters and the number of ranks does not.
+    ``explosion``: a loss above this multiple of its running median stops the training; null is
+    no such limit.
+    """
+
+    micro_batch_size: Count | None = None
+    explosion: Positive | None = 10.0
 
     views: Count
     mask_ratio: Share
@@ -176,6 +186,15 @@ class Pretraining(Optimisation):
     time_roll: bool
     keep: Literal["student", "teacher"]
     log_every: Count
+
+    @model_validator(mode="after")
+    def _micro_batches_fill_the_batch(self) -> Self:
+        if self.micro_batch_size is not None and self.batch_size % self.micro_batch_size:
+            raise ValueError(
+                f"batch_size {self.batch_size} must be a multiple of micro_batch_size "
+                f"{self.micro_batch_size}"
+            )
+        return self
 
 
 class Weights(Strict):

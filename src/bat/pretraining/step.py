@@ -1,6 +1,7 @@
 """One step of pretraining, from masked views to the moved teacher."""
 
 import copy
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 from bat.models.decoders import CNNDecoder, ViTDecoder
 from bat.models.encoder import AudioTransformer, TargetOutput
 from bat.pretraining.ema import update_teacher
+from bat.pretraining.micro_batches import MicroBatch
 from bat.pretraining.objective import masked_regression_loss, regression_targets
 
 
@@ -33,10 +35,19 @@ class Student(nn.Module):
 
 @dataclass(frozen=True, kw_only=True)
 class StepLosses:
-    """Global (CLS) and local (masked patches) loss of a step: detached scalars on the device."""
+    """What a step measured over its global batch: detached scalars on the device.
+
+    Attributes
+    ----------
+    global_loss, local_loss : Tensor
+        Of the CLS token and of the masked patches.
+    gradient_norm : Tensor
+        Of the whole gradient, before it is clipped.
+    """
 
     global_loss: Tensor
     local_loss: Tensor
+    gradient_norm: Tensor
 
 
 def teacher_of(encoder: AudioTransformer) -> AudioTransformer:
@@ -92,33 +103,96 @@ def pretraining_step(
     bfloat16: bool = False,
     generator: torch.Generator | None = None,
 ) -> StepLosses:
-    """Train the student on one batch, then move the teacher.
+    """Train the student on one batch in one pass, then move the teacher.
 
     Parameters
     ----------
-    student, teacher, spectrogram, keep_BVn, target, generator
-        As of ``pretraining_losses``.
+    spectrogram, keep_BVn, generator
+        The batch; as of ``pretraining_losses``.
+    student, teacher, optimizer, ema_decay, target, gradient_clip, bfloat16
+        As of ``accumulated_step``.
+    """
+    return accumulated_step(
+        student,
+        teacher,
+        optimizer,
+        [MicroBatch(spectrogram=spectrogram, keep_BVn=keep_BVn, generator=generator)],
+        micro_batches=1,
+        ema_decay=ema_decay,
+        target=target,
+        gradient_clip=gradient_clip,
+        bfloat16=bfloat16,
+    )
+
+
+def accumulated_step(
+    student: Student,
+    teacher: AudioTransformer,
+    optimizer: torch.optim.Optimizer,
+    own: Iterable[MicroBatch],
+    *,
+    micro_batches: int,
+    ema_decay: float,
+    target: TargetOutput = "eob",
+    gradient_clip: float | None = None,
+    bfloat16: bool = False,
+    sum_over_ranks: Callable[[list[Tensor]], None] | None = None,
+) -> StepLosses:
+    """Train the student on a global batch, micro-batch by micro-batch, then move the teacher.
+
+    Micro-batches are of one size, and as many patches of every view are masked: the mean of
+    their losses is the loss of the whole batch.
+
+    Parameters
+    ----------
+    student, teacher : Student, AudioTransformer
+        The trained pair and the moving average of its encoder.
     optimizer : torch.optim.Optimizer
         Optimiser of the student, its learning rate already set.
+    own : iterable of MicroBatch
+        Those of this rank.
+    micro_batches : int
+        Number of micro-batches of the global batch, over all ranks.
     ema_decay : float
         Share of the teacher that stays.
+    target : {"eob", "mlp"}
+        Which output of the teacher's blocks is regressed.
     gradient_clip : float, optional
         Largest norm of the whole gradient (EAT: 4; BAT: none).
     bfloat16 : bool
         Run the models under bfloat16 autocast; targets and losses stay float32.
+    sum_over_ranks : callable, optional
+        Sums tensors over all ranks, in place; without it there is one rank.
 
     Returns
     -------
     StepLosses
     """
-    with torch.autocast(spectrogram.device.type, dtype=torch.bfloat16, enabled=bfloat16):
-        global_loss, local_loss = pretraining_losses(
-            student, teacher, spectrogram, keep_BVn, target=target, generator=generator
-        )
-    optimizer.zero_grad(set_to_none=True)
-    torch.autograd.backward(global_loss + local_loss)
+    shares: list[Tensor] = []
+    for micro in own:
+        with torch.autocast(micro.spectrogram.device.type, torch.bfloat16, enabled=bfloat16):
+            losses = pretraining_losses(
+                student,
+                teacher,
+                micro.spectrogram,
+                micro.keep_BVn,
+                target=target,
+                generator=micro.generator,
+            )
+        share = torch.stack(losses) / micro_batches
+        if not shares:
+            # Not before the forward pass: memory given back that early is fetched anew, which costs
+            # a tenth of a step of a small model on a CPU.
+            optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(share.sum())
+        shares.append(share.detach())
+    loss = torch.stack(shares).sum(dim=0)
+    gradients = [p.grad for p in student.parameters() if p.grad is not None]
+    if sum_over_ranks is not None:
+        sum_over_ranks([*gradients, loss])
+    norm = nn.utils.get_total_norm(gradients)
     if gradient_clip is not None:
-        nn.utils.clip_grad_norm_(student.parameters(), gradient_clip)
+        nn.utils.clip_grads_with_norm_(student.parameters(), gradient_clip, norm)
     optimizer.step()
     update_teacher(teacher, student.encoder, ema_decay)
-    return StepLosses(global_loss=global_loss.detach(), local_loss=local_loss.detach())
+    return StepLosses(global_loss=loss[0], local_loss=loss[1], gradient_norm=norm)

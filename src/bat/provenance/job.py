@@ -16,7 +16,7 @@ from typing import Any, Self
 
 from bat.errors import BatError
 from bat.provenance.environment import RunClock, environment_lock
-from bat.provenance.hashing import canonical_json, sha256_of_file
+from bat.provenance.hashing import canonical_json, digest, sha256_of_file
 from bat.provenance.recipe import (
     RECIPE,
     RUN_LOG,
@@ -55,6 +55,9 @@ class Job:
         Computes the digest of settings and code that the experiment wants now; asked at the start
         and at the end, so that work that went stale meanwhile is thrown away.
 
+    A job that is not entered can be read from; it verifies and writes nothing. So do the further
+    processes of a job that has several.
+
     Raises
     ------
     BatError
@@ -70,6 +73,8 @@ class Job:
     determinism: str
     wanted: Callable[[], str]
     _verified: list[InputFile] = field(default_factory=list, init=False)
+    _notes: dict[str, Any] = field(default_factory=dict, init=False)
+    _afterwards: list[Callable[[], None]] = field(default_factory=list, init=False)
 
     def __enter__(self) -> Self:
         self._clock = RunClock()
@@ -109,6 +114,23 @@ class Job:
         """Write a plain value as canonical JSON."""
         self.output(name).write_text(canonical_json(value), encoding="utf-8")
 
+    def note(self, name: str, value: Any) -> None:
+        """Add a plain value to the run log: what happened, not what determines the outputs."""
+        self._notes[name] = value
+
+    def afterwards(self, action: Callable[[], None]) -> None:
+        """Have something done once the outputs are in place, and only then."""
+        self._afterwards.append(action)
+
+    @property
+    def identity(self) -> str:
+        """Digest of all that determines the outputs: settings, code, inputs, environment.
+
+        An interrupted job may go on only from what a job of the same identity left.
+        """
+        inputs = [known.model_dump(mode="json") for known in self._verified]
+        return digest([self._wanted_at_start, inputs, environment_lock()])
+
     def __exit__(
         self,
         kind: type[BaseException] | None,
@@ -120,11 +142,14 @@ class Job:
                 self._publish()
         finally:
             shutil.rmtree(self._partial, ignore_errors=True)
+        if kind is None:
+            for action in self._afterwards:
+                action()
 
     def _publish(self) -> None:
         recipe = self._recipe()
         self.output(RECIPE).write_text(recipe.text(), encoding="utf-8")
-        self.write_json(RUN_LOG, self._clock.log(recipe.id))
+        self.write_json(RUN_LOG, self._clock.log(recipe.id) | self._notes)
         names = [output.name for output in recipe.outputs] + [RUN_LOG, RECIPE]
         for name in names:
             # safetensors makes files that only their owner may read

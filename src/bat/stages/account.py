@@ -31,8 +31,4 @@ def run(job: Job, settings: AccountSettings) -> None:
     write_table(ledger, job.output("ledger.parquet"), LEDGER_SCHEMA, metadata=metadata)
     index = pcm_index(ledger, recordings, rate_hz=settings.rate_hz)
     write_table(index, job.output("index.parquet"), PCM_INDEX_SCHEMA)
-
-
-def after(job: Job) -> None:
-    """Keep the ledger as a version of its own, if it says something new."""
-    freeze_ledger(job)
+    job.afterwards(lambda: freeze_ledger(job))

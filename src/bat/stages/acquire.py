@@ -48,16 +48,12 @@ def run(job: Job, settings: AcquireSettings) -> None:
     hand_over(intake.close(), job.output("pcm.npy"))
     receipts = [asdict(receipt) for receipt in intake.receipts]
     job.write_json("files.json", {"revision": listed.revision, "files": receipts})
+    job.afterwards(lambda: discard_scratch(job))
 
 
 def determinism(settings: AcquireSettings) -> str:
     """Say how exactly a rebuild repeats this: a copy is the same tomorrow, YouTube is not."""
     return DETERMINISM if settings.source.youtube is None else "stochastic"
-
-
-def after(job: Job) -> None:
-    """Remove what was kept for the case of an interruption."""
-    discard_scratch(job)
 
 
 def _listing(path: Path, settings: AcquireSettings, network: Network) -> Listed:

@@ -7,12 +7,16 @@ from typing import Literal
 import torch
 
 from bat.params.methods import Compute
+from bat.runtime import local_rank
 
 
 @cache
 def device() -> torch.device:
-    """Return the first GPU, or the CPU where there is none."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    """Return the first GPU, under torchrun this rank's, or the CPU where there is none."""
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    # With its number: a thread of its own would take the first one otherwise.
+    return torch.device("cuda", local_rank() % torch.cuda.device_count())
 
 
 def set_precision(compute: Compute) -> None:

@@ -1,24 +1,32 @@
 """Pretrain one encoder on one group of parts; it never hears those it is tested on."""
 
+import os
+import platform
 from collections.abc import Callable
+from pathlib import Path
 
 import polars as pl
 import torch
 from torch import Tensor
 
 from bat.audio.frontends import frame_statistics
+from bat.cost import peak_flops, step_cost
 from bat.data.clips import Clips, read_clips
 from bat.data.manifest import leak_check
-from bat.models.base import Encoder
 from bat.models.checkpoint import InputScaling, save_encoder
 from bat.models.decoders import CNNDecoder, ViTDecoder
 from bat.models.encoder import AudioTransformer
 from bat.optimisation.batches import shuffled_batches
 from bat.params.data import Group
 from bat.params.models import Pretraining, VitDecoder
+from bat.pretraining.checkpoints import Checkpoints
 from bat.pretraining.curves import CURVES
-from bat.pretraining.trainer import pretrain
+from bat.pretraining.metrics import Metrics, Throughput
+from bat.pretraining.ranks import Ranks, joined
+from bat.pretraining.resources import Interval, Resources
+from bat.pretraining.trainer import Pretrained, Surroundings, pretrain
 from bat.provenance.job import Job
+from bat.runtime import rank
 from bat.seeds import derive_seed
 from bat.settings import PretrainSettings
 from bat.stages.architecture import architecture_of, build
@@ -30,8 +38,11 @@ DETERMINISM = "bitwise-same-hardware"
 _CLIPS_AT_A_TIME = 64
 
 
-def run(job: Job, settings: PretrainSettings) -> None:
-    """Write ``encoder.safetensors``, the ``curves.parquet`` and the ``clips.json`` heard."""
+def run(job: Job, settings: PretrainSettings, resources: Resources | None = None) -> None:
+    """Write ``encoder.safetensors``, the ``curves.parquet`` and the ``clips.json`` heard.
+
+    Under torchrun every rank runs this; rank 0 alone writes.
+    """
     set_precision(settings.compute)
     clips = read_clips(job.path("manifest"))
     _check_leaks(clips, settings.group)
@@ -50,7 +61,14 @@ def run(job: Job, settings: PretrainSettings) -> None:
     encoder, curves = build(settings.encoder, architecture), CURVES.clone()
     if settings.pretraining is not None:
         assert isinstance(encoder, AudioTransformer)
-        encoder, curves = train(encoder, feed_of(inputs, scaling, settings), heard, settings)
+        feed = feed_of(inputs, scaling, settings)
+        with joined(device()) as ranks:
+            around = surroundings(job, settings, resources or Resources(), ranks, encoder, clips)
+            trained = train(encoder, feed, heard, settings, around)
+        encoder, curves = trained.encoder, trained.curves
+        job.note("runs", trained.runs)
+    if rank() != 0:
+        return
 
     save_encoder(job.output("encoder.safetensors"), encoder.cpu(), architecture, scaling)
     curves.write_parquet(job.output("curves.parquet"))
@@ -98,8 +116,9 @@ def train(
     feed: Callable[[Tensor, torch.Generator], Tensor],
     heard: Tensor,
     settings: PretrainSettings,
-) -> tuple[Encoder, pl.DataFrame]:
-    """Train an encoder on the clips ``heard``; return the one to keep and its curves."""
+    around: Surroundings,
+) -> Pretrained:
+    """Train an encoder on the clips ``heard``."""
     pretraining = settings.pretraining
     assert pretraining is not None
     seed = derive_seed(settings.seed, "training")
@@ -108,6 +127,8 @@ def train(
     )
     torch.manual_seed(derive_seed(settings.seed, "decoder"))
     decoder = _decoder(pretraining, encoder)
+    # From here on a signal to stop waits for the end of a step.
+    around.stop.listen()
     return pretrain(
         encoder.to(device()),
         decoder.to(device()),
@@ -116,7 +137,49 @@ def train(
         pretraining.model_dump(exclude={"decoder"}),
         seed=seed,
         bfloat16=settings.compute.training == "bfloat16",
+        surroundings=around,
     )
+
+
+def surroundings(
+    job: Job,
+    settings: PretrainSettings,
+    resources: Resources,
+    ranks: Ranks,
+    encoder: AudioTransformer,
+    clips: Clips,
+) -> Surroundings:
+    """Say where checkpoints and metrics of this job go, and how its speed is measured."""
+    model_and_group = Path(*job.selection.values())
+
+    def open_checkpoints() -> Checkpoints:
+        folder = resources.checkpoints / model_and_group / job.identity[:16]
+        owner = {"host": platform.node(), "process": os.getpid()}
+        store = Checkpoints(folder, keep=resources.checkpoints_kept, owner=owner)
+        job.afterwards(store.remove)
+        return store
+
+    return Surroundings(
+        ranks=ranks,
+        workers=resources.workers,
+        interval=Interval(minutes=resources.checkpoint_minutes, steps=resources.checkpoint_steps),
+        checkpoints=open_checkpoints,
+        metrics=lambda step: Metrics(resources.metrics / model_and_group, first_step=step),
+        throughput=_throughput(settings, ranks, encoder),
+        names_of=lambda batch: clips.manifest["clip_id"][batch.tolist()].to_list(),
+    )
+
+
+def _throughput(settings: PretrainSettings, ranks: Ranks, encoder: AudioTransformer) -> Throughput:
+    assert settings.pretraining is not None
+    patches = encoder.grid_time_patches * encoder.frequency_patches
+    cost = step_cost(settings.encoder, settings.pretraining, patches=patches)
+    peak = None
+    if device().type == "cuda":
+        name = torch.cuda.get_device_name(device())
+        peak = peak_flops(name, settings.compute.training)
+    batch_size = settings.pretraining.batch_size
+    return Throughput(clips=batch_size, flops=cost.of(batch_size), peak=peak and peak * ranks.size)
 
 
 def _decoder(settings: Pretraining, encoder: AudioTransformer) -> ViTDecoder | CNNDecoder:

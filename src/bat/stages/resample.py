@@ -42,11 +42,7 @@ def run(job: Job, settings: ResampleSettings) -> None:
         )
         check_usable(ledger, listing, settings.maximum_bad_share)
     write_table(ledger, job.output("ledger.parquet"), LEDGER_SCHEMA, metadata=order.metadata())
-
-
-def after(job: Job) -> None:
-    """Keep the ledger as a version of its own, if it says something new."""
-    freeze_ledger(job)
+    job.afterwards(lambda: freeze_ledger(job))
 
 
 def _check_archive(source: Source, expected: str | None) -> None:

@@ -18,12 +18,12 @@ _LOG = logging.getLogger(__name__)
 def scratch_of(job: Job) -> Path:
     """Return the folder of a job's unfinished work; the same job finds it again.
 
-    It belongs to the job's settings and code: another mirror or another decoder begins anew, and
-    the log says where the work of the former lies.
+    It belongs to all that determines the job's outputs: another mirror or another decoder begins
+    anew, and the log says where the work of the former lies.
     """
     what = "-".join([job.stage, *job.selection.values()])
     parent = _root() / what
-    folder = parent / job.wanted()[:16]
+    folder = parent / job.identity[:16]
     folder.mkdir(parents=True, exist_ok=True)
     others = sorted(other.name for other in parent.iterdir() if other != folder)
     if others:

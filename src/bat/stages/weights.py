@@ -32,8 +32,4 @@ def run(job: Job, settings: WeightsSettings) -> None:
             ],
         },
     )
-
-
-def after(job: Job) -> None:
-    """Remove what was kept for the case of an interruption."""
-    discard_scratch(job)
+    job.afterwards(lambda: discard_scratch(job))
