@@ -124,6 +124,13 @@ def test_any_unknown_key_gives_one_line(section, key, value):
         assert (key if key.isprintable() else repr(key)) in text
 
 
+@pytest.mark.parametrize("key", ["[key]", "Model", "literal[1]"])
+def test_an_unknown_key_that_looks_like_a_tag_of_the_validator_is_named(key):
+    content = changed(default_content(), f"models/bat-mini/{key}", 1)
+    text = complaint(content)
+    assert text.startswith(f"models.bat-mini.{key}: unknown key (value 1); allowed: encoder, ")
+
+
 @pytest.mark.parametrize(
     ("dotted", "value", "expected"),
     [

@@ -15,7 +15,8 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
     """
     every = error.errors()
     problems = [problem for problem in every if not _of_another_kind(problem)] or every
-    key, allowed = _locate(problems[0]["loc"], model)
+    unknown = problems[0]["type"] == "extra_forbidden"
+    key, allowed = _locate(problems[0]["loc"], model, ends_with_a_key=unknown)
     message = describe(problems[0], allowed)
     rest = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
     return (f"{key}: {message}" if key else message) + rest
@@ -51,17 +52,23 @@ def describe(problem: Any, allowed: list[str]) -> str:
     return f"{text[0].lower()}{text[1:]}; found {found}"
 
 
-def _locate(location: tuple[int | str, ...], model: type[BaseModel]) -> tuple[str, list[str]]:
+def _locate(
+    location: tuple[int | str, ...], model: type[BaseModel], *, ends_with_a_key: bool
+) -> tuple[str, list[str]]:
     """Key as the file spells it, and the keys allowed beside it.
 
     pydantic adds to the path of an error which kind of a union it took; the schema tells these
-    tags from the keys of the file.
+    tags from the keys of the file. An unknown key may look like a tag, so the end of its path is
+    taken as it is.
     """
     schema: Any = model.model_json_schema()
     definitions = schema["$defs"]
     node, keys, siblings = schema, [], sorted(schema["properties"])
-    for part in location:
+    for place, part in enumerate(location, start=1):
         node = _dereference(node, definitions)
+        if ends_with_a_key and place == len(location):
+            keys.append(str(part) if str(part).isprintable() else repr(part))
+            return ".".join(keys), sorted(node.get("properties", {}))
         if "discriminator" in node:
             node = {"$ref": node["discriminator"]["mapping"].get(part, "#/$defs/Strict")}
             continue
