@@ -24,6 +24,9 @@ def serve_stages(params: Path) -> None:
     os.environ["PATH"] = os.pathsep.join(path)
     os.environ[PARAMS_FILE] = str(params)
     os.environ[DIE_WITH_PARENT] = "1"
+    # SLURM's warning before a time limit goes to every process of a job. It is for the stages that
+    # can save their state; it would kill Snakemake, and the stage with it. Children inherit this.
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
 
 
 def limit_threads(threads: int) -> None:
