@@ -11,7 +11,9 @@ from snakemake.utils import min_version
 
 from bat.runtime import serve_stages
 from bat.site import serve_site
-from bat.slurm.runs import begin_run, stop_if_superseded
+from bat.slurm.job import enter_job
+from bat.slurm.runs import begin_run
+from bat.slurm.status import understand_every_end
 from bat.workflow import Plan
 
 min_version("9.11")
@@ -29,12 +31,13 @@ serve_site(Path(workflow.basedir) / "slurm" / "site.yaml")
 # Snakemake also runs inside every job of a cluster. A job that outlived the run it belongs to
 # stops here, before Snakemake removes what another run has made.
 if not workflow.is_main_process:
-    stop_if_superseded()
+    enter_job()
 
 
 onstart:
-    if not workflow.local_exec:
+    if workflow.executor_plugin.name == "slurm":
         begin_run()
+        understand_every_end()
 
 
 wildcard_constraints:

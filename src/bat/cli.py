@@ -17,6 +17,8 @@ import typer
 
 from bat.errors import BatError
 from bat.runtime import PARAMS_FILE, end_cleanly, limit_threads, start_log
+from bat.slurm.requeue import RESUBMIT, ask_to_be_run_again
+from bat.slurm.runs import end_when_superseded
 
 if TYPE_CHECKING:
     from bat.workflow import Plan
@@ -79,6 +81,7 @@ def _run(
     limit_threads(common.threads)
     start_log(common.log)
     end_cleanly()
+    end_when_superseded()
     from bat.provenance.job import Job
     from bat.workflow import Plan
 
@@ -419,6 +422,10 @@ def main() -> None:
         _complain(str(error))
     except OSError as error:
         _complain(_system_problem(error))
+    except SystemExit as end:
+        if end.code == RESUBMIT:
+            ask_to_be_run_again()
+        raise
 
 
 def _complain(message: str) -> NoReturn:

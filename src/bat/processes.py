@@ -1,6 +1,5 @@
 """Processes that other processes must tell apart: alive, gone, or on another machine."""
 
-import os
 import platform
 from pathlib import Path
 
@@ -13,7 +12,7 @@ _NAMESPACE = Path("/proc/self/ns/pid")
 def this_machine() -> str:
     """Name what process ids are unique in: a host since its start, and a container on it."""
     boot = _BOOT.read_text().strip() if _BOOT.is_file() else str(psutil.boot_time())
-    namespace = os.readlink(_NAMESPACE) if _NAMESPACE.exists() else ""
+    namespace = _NAMESPACE.readlink() if _NAMESPACE.is_symlink() else ""
     return f"{platform.node()} {boot} {namespace}".strip()
 
 

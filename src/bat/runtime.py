@@ -24,9 +24,6 @@ def serve_stages(params: Path) -> None:
     os.environ["PATH"] = os.pathsep.join(path)
     os.environ[PARAMS_FILE] = str(params)
     os.environ[DIE_WITH_PARENT] = "1"
-    # SLURM's warning before a time limit goes to every process of a job. It is for the stages that
-    # can save their state; it would kill Snakemake, and the stage with it. Children inherit this.
-    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
 
 
 def limit_threads(threads: int) -> None:
@@ -62,15 +59,21 @@ def start_log(path: Path | None) -> None:
 def end_cleanly() -> None:
     """Turn SIGTERM into an ordinary exit, so that partial outputs are removed.
 
+    SIGUSR1, SLURM's warning before a time limit, is for stages that can save their state; others
+    work on.
+
     Under the workflow (``BAT_DIE_WITH_PARENT`` set) the process also ends when its parent is
     gone: a killed Snakemake leaves no orphan that goes on computing.
     """
     signal.signal(signal.SIGTERM, _exit)
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     if os.environ.get(DIE_WITH_PARENT):
         threading.Thread(target=_watch_parent, args=(os.getppid(),), daemon=True).start()
 
 
 def _exit(number: int, _frame: FrameType | None) -> NoReturn:
+    # both SLURM and Snakemake may send it; a second one would interrupt the cleaning up
+    signal.signal(number, signal.SIG_IGN)
     raise SystemExit(128 + number)
 
 

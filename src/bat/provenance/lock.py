@@ -27,6 +27,7 @@ from typing import Self
 
 from bat.errors import BatError
 from bat.processes import lives, started_s, this_machine
+from bat.slurm.job import job_number, restarts
 from bat.slurm.queue import own_jobs
 
 LOCK = ".lock"
@@ -47,7 +48,7 @@ class Holder:
     process: int
     started_s: float
     slurm_job: str | None
-    slurm_restart: str | None
+    slurm_restarts: int
 
     def __str__(self) -> str:
         job = f", SLURM job {self.slurm_job}" if self.slurm_job else ""
@@ -157,9 +158,8 @@ class _Watch:
         if holder.machine == this_machine():
             return not lives(holder.process, holder.started_s)
         if holder.slurm_job is not None:
-            here = os.environ.get("SLURM_JOB_ID") == holder.slurm_job
             # SLURM starts a job again only when all its processes have ended
-            if here and os.environ.get("SLURM_RESTART_COUNT") != holder.slurm_restart:
+            if holder.slurm_job == job_number() and holder.slurm_restarts != restarts():
                 return True
             if self._has_left_the_queue(holder.slurm_job):
                 return True
@@ -200,8 +200,8 @@ def _this_process() -> Holder:
         machine=this_machine(),
         process=os.getpid(),
         started_s=started_s(os.getpid()) or 0.0,
-        slurm_job=os.environ.get("SLURM_JOB_ID"),
-        slurm_restart=os.environ.get("SLURM_RESTART_COUNT"),
+        slurm_job=job_number(),
+        slurm_restarts=restarts(),
     )
 
 

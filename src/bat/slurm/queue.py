@@ -1,6 +1,5 @@
 """SLURM's own commands: what is in the queue, and what becomes of a job."""
 
-import os
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -8,8 +7,6 @@ from pathlib import Path
 
 # Snakemake's jobs are named <prefix>_<run>; the profile sets this prefix.
 JOB_PREFIX = "bat"
-# Exit status of a stage that saved its state and wants to be started again.
-RESUBMIT = 75
 _PATIENCE_S = 60
 
 
@@ -81,26 +78,6 @@ def jobs_of_folder(folder: Path) -> list[QueuedJob] | None:
 def cancel(jobs: list[QueuedJob]) -> bool:
     """Cancel jobs; tell whether SLURM took the order."""
     return ask("scancel", *(job.id for job in jobs)) is not None
-
-
-def requeue_this_job() -> bool:
-    """Ask SLURM to run the job that this process belongs to again, under the same number.
-
-    Only a job that runs is put back. One that ends already, because it was cancelled or preempted
-    or its time is over, is left to whoever ended it.
-
-    Returns
-    -------
-    bool
-        Whether SLURM took the order; it then ends this job's processes.
-    """
-    job = os.environ.get("SLURM_JOB_ID")
-    if job is None:
-        return False
-    state = ask("squeue", "--noheader", f"--jobs={job}", "--format=%T")
-    if state is None or state.strip() != "RUNNING":
-        return False
-    return ask("scontrol", "requeue", job) is not None
 
 
 def _parse(line: str) -> QueuedJob:

@@ -11,6 +11,8 @@ import json
 import logging
 import os
 import platform
+import signal
+import threading
 import time
 import uuid
 from dataclasses import asdict, dataclass
@@ -26,6 +28,7 @@ TOKEN = "BAT_RUN"
 # In the working folder, which all machines see.
 SIGNATURE = Path(".snakemake/bat-run.json")
 _SECONDS_TO_END = 180.0
+_SECONDS_BETWEEN_LOOKS = 5.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,6 +79,19 @@ def stop_if_superseded() -> None:
             f"{Path.cwd()}: this job belongs to an earlier run of Snakemake; another has taken "
             "over, and this one's result is not wanted"
         )
+
+
+def end_when_superseded() -> None:
+    """Let a job's process end, as if SLURM had ended it, soon after another run has taken over."""
+    if TOKEN in os.environ:
+        threading.Thread(target=_watch, daemon=True).start()
+
+
+def _watch() -> None:
+    while not superseded():
+        time.sleep(_SECONDS_BETWEEN_LOOKS)
+    _LOG.warning("another run of Snakemake has taken over this folder; ending")
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _refuse_company() -> None:

@@ -8,15 +8,14 @@ job that SLURM has forgotten, as it does after ``MinJobAge`` seconds where there
 
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from types import ModuleType
 from typing import Any
 
 from bat.errors import BatError
 
 States = dict[str, str]
 Query = Callable[[str, Any], Awaitable[tuple[States | None, float | None]]]
-# A requeued job may show its preemption, or nothing, for one answer or two.
-_PATIENCE = 3
+# A requeued job may show its preemption, or nothing, for one answer.
+_PATIENCE = 2
 
 
 class Ends:
@@ -52,19 +51,16 @@ class Ends:
         return settled | {job: state for job, state in missing.items() if job in lost}
 
 
-def understand_every_end(plugin: ModuleType) -> None:
-    """Let a plugin's status queries go through :class:`Ends`.
-
-    Parameters
-    ----------
-    plugin
-        The module ``snakemake_executor_plugin_slurm``.
+def understand_every_end() -> None:
+    """Let the plugin's status queries of this process go through :class:`Ends`.
 
     Raises
     ------
     BatError
-        Where this version of the plugin asks in another way.
+        Where the plugin's version asks in another way.
     """
+    import snakemake_executor_plugin_slurm as plugin  # asks SLURM for its settings on import
+
     query: Query | None = getattr(plugin, "query_job_status", None)
     if query is None:
         raise BatError(
