@@ -26,7 +26,7 @@ PARAMS = PLAN.params
 # Every rule calls `exec bat <stage>`: the bat of this environment, on these parameters. With exec
 # it is Snakemake's own child, so that signals reach it and it can tell when Snakemake is gone.
 serve_stages(PLAN.path)
-serve_site(Path(workflow.basedir) / "slurm" / "site.yaml")
+serve_site()
 
 # Snakemake also runs inside every job of a cluster. A job that outlived the run it belongs to
 # stops here, before Snakemake removes what another run has made.

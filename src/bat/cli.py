@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from bat.errors import BatError
+from bat.planning.start import Start
 from bat.runtime import PARAMS_FILE, end_cleanly, limit_threads, start_log
 from bat.slurm.requeue import RESUBMIT, ask_to_be_run_again
 from bat.slurm.runs import end_when_superseded
@@ -369,6 +370,41 @@ def differences(context: typer.Context) -> None:
 
     experiment = _planned(context).params.model_dump(mode="json")
     print_differences(read_differences(), experiment=experiment)
+
+
+@app.command()
+def plan(
+    context: typer.Context,
+    target: Annotated[str, typer.Argument(help="File or rule.")] = "results/tables/main.csv",
+    start: Annotated[Start, typer.Option("--from", help="Where the work starts.")] = Start.SOURCE,
+    measure: Annotated[
+        bool, typer.Option("--calibrate", help="Measure this machine instead.")
+    ] = False,
+) -> None:
+    """Print the jobs of a run and what they would cost, before anything runs.
+
+    Example: bat --params config/paper.yaml plan --from checkpoint
+    """
+    if measure:
+        from bat.planning.calibrate import calibrate
+
+        calibrate()
+        return
+    from bat.planning.report import print_plan
+
+    common: Common = context.find_object(Common) or Common()
+    print_plan(common.params, target, start)
+
+
+@app.command()
+def doctor() -> None:
+    """Check this machine, its tools and its cluster, and say what to do about each finding.
+
+    Example: bat doctor
+    """
+    from bat.doctor import print_findings
+
+    print_findings()
 
 
 Results = Annotated[Path, typer.Option(help="Folder of the main table.")]

@@ -13,6 +13,7 @@ from bat.params.base import Count, Strict
 from bat.params.explain import describe
 
 SITE = "BAT_SITE"
+_REPOSITORY = Path(__file__).resolve().parents[2]
 # What sbatch takes for a name: nothing that a shell would notice.
 SlurmName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.,+-]+$")]
 
@@ -67,15 +68,20 @@ def read_site(path: Path) -> Site:
         raise BatError(f"{path}: {key}: {problem}") from None
 
 
-def serve_site(default: Path) -> None:
+def site_file() -> Path:
+    """Return where the site file is looked for: ``slurm/site.yaml``, or what ``BAT_SITE`` says."""
+    return Path(os.environ.get(SITE, _REPOSITORY / "slurm" / "site.yaml"))
+
+
+def serve_site() -> None:
     """Put the site's names into the environment, where the cluster profile reads them.
 
-    Parameters
-    ----------
-    default
-        The site file, unless ``BAT_SITE`` names another.
+    Raises
+    ------
+    BatError
+        Where the site file is wrong, or its scratch folder cannot be made on this node.
     """
-    site = read_site(Path(os.environ.get(SITE, default)))
+    site = read_site(site_file())
     names = {
         "PARTITION": site.partition,
         "GPU_PARTITION": site.gpu_partition or site.partition,

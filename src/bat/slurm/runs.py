@@ -41,6 +41,9 @@ class Signature:
     host: str
     machine: str
 
+    def __str__(self) -> str:
+        return f"Snakemake (process {self.process} on {self.host})"
+
 
 def begin_run() -> None:
     """Make this process the one whose jobs may write to the working folder.
@@ -94,18 +97,40 @@ def _watch() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
+def living_run(folder: Path) -> str | None:
+    """Name the Snakemake that runs jobs of a folder, if it lives or may live.
+
+    Parameters
+    ----------
+    folder
+        A working folder.
+
+    Returns
+    -------
+    str or None
+        Process and host; None where no run has signed the folder, or its Snakemake is gone.
+
+    Raises
+    ------
+    BatError
+        Where the folder's signature is damaged.
+    """
+    run = _signature(folder)
+    if run is None or (run.machine == this_machine() and not lives(run.process, run.started_s)):
+        return None
+    return str(run)
+
+
 def _refuse_company() -> None:
     other = _signature()
-    if other is None or other.process == os.getpid():
+    if other is None or other.process == os.getpid() or living_run(Path()) is None:
         return
-    who = f"Snakemake (process {other.process} on {other.host})"
     if other.machine != this_machine():
         raise BatError(
-            f"{Path.cwd()}: {who} may still run jobs of this folder; end it there. If it is gone, "
-            f"delete {SIGNATURE} and run again"
+            f"{Path.cwd()}: {other} may still run jobs of this folder; end it there. If it is "
+            f"gone, delete {SIGNATURE} and run again"
         )
-    if lives(other.process, other.started_s):
-        raise BatError(f"{Path.cwd()}: {who} runs jobs of this folder; wait for it or end it")
+    raise BatError(f"{Path.cwd()}: {other} runs jobs of this folder; wait for it or end it")
 
 
 def _end_orphans() -> None:
@@ -147,13 +172,14 @@ def _sign(token: str) -> None:
     draft.replace(SIGNATURE)
 
 
-def _signature() -> Signature | None:
+def _signature(folder: Path = Path()) -> Signature | None:
+    path = folder / SIGNATURE
     try:
-        return Signature(**json.loads(SIGNATURE.read_text(encoding="utf-8")))
+        return Signature(**json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         return None
     except (ValueError, TypeError):
-        raise BatError(f"{SIGNATURE}: is not what this project wrote; delete it") from None
+        raise BatError(f"{path}: is not what this project wrote; delete it") from None
 
 
 def _sign_off(token: str) -> None:
