@@ -3,12 +3,17 @@
 #   snakemake --cores 2 results/tables/main.csv              the embedded default experiment
 #   snakemake --cores 2 results/tables/main.csv --configfile other.yaml   another one, whole
 #   snakemake -n ...                                         what would run
+#   snakemake --profile slurm results/tables/main.csv        the paper's experiment, on a cluster
 import re
 from pathlib import Path
 
 from snakemake.utils import min_version
 
 from bat.runtime import serve_stages
+from bat.site import serve_site
+from bat.slurm.job import enter_job
+from bat.slurm.runs import begin_run
+from bat.slurm.status import understand_every_end
 from bat.workflow import Plan
 
 min_version("9.11")
@@ -21,6 +26,18 @@ PARAMS = PLAN.params
 # Every rule calls `exec bat <stage>`: the bat of this environment, on these parameters. With exec
 # it is Snakemake's own child, so that signals reach it and it can tell when Snakemake is gone.
 serve_stages(PLAN.path)
+serve_site()
+
+# Snakemake also runs inside every job of a cluster. A job that outlived the run it belongs to
+# stops here, before Snakemake removes what another run has made.
+if not workflow.is_main_process:
+    enter_job()
+
+
+onstart:
+    if workflow.executor_plugin.name == "slurm":
+        begin_run()
+        understand_every_end()
 
 
 wildcard_constraints:
@@ -34,8 +51,19 @@ wildcard_constraints:
     weights="[A-Za-z0-9][A-Za-z0-9_.-]*",
 
 
+# Jobs of a cluster are for work. The first fetches files, which nodes often cannot.
 localrules:
+    download,
     all,
+    all_sources,
+    all_recordings,
+    all_manifests,
+    all_spectrograms,
+    all_encoders,
+    all_tokens,
+    all_probes,
+    all_finetuned,
+    all_baselines,
 
 
 rule all:

@@ -18,8 +18,10 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from bat.errors import BatError
+from bat.planning.start import Start
 from bat.pretraining.resources import Resources
 from bat.runtime import (
+    INTERRUPTED,
     PARAMS_FILE,
     end_cleanly,
     limit_threads,
@@ -27,6 +29,8 @@ from bat.runtime import (
     start_log,
     under_torchrun,
 )
+from bat.slurm.requeue import ask_to_be_run_again
+from bat.slurm.runs import end_when_superseded
 
 if TYPE_CHECKING:
     from bat.workflow import Plan
@@ -96,6 +100,7 @@ def _run(
     limit_threads(common.threads)
     start_log(common.log if rank() == 0 else None)
     end_cleanly()
+    end_when_superseded()
     from bat.provenance.job import Job
     from bat.workflow import Plan
 
@@ -556,6 +561,41 @@ def differences(context: typer.Context) -> None:
     print_differences(read_differences(), experiment=experiment)
 
 
+@app.command()
+def plan(
+    context: typer.Context,
+    target: Annotated[str, typer.Argument(help="File or rule.")] = "results/tables/main.csv",
+    start: Annotated[Start, typer.Option("--from", help="Where the work starts.")] = Start.SOURCE,
+    measure: Annotated[
+        bool, typer.Option("--calibrate", help="Measure this machine instead.")
+    ] = False,
+) -> None:
+    """Print the jobs of a run and what they would cost, before anything runs.
+
+    Example: bat --params config/paper.yaml plan --from checkpoint
+    """
+    if measure:
+        from bat.planning.calibrate import calibrate
+
+        calibrate()
+        return
+    from bat.planning.report import print_plan
+
+    common: Common = context.find_object(Common) or Common()
+    print_plan(common.params, target, start)
+
+
+@app.command()
+def doctor() -> None:
+    """Check this machine, its tools and its cluster, and say what to do about each finding.
+
+    Example: bat doctor
+    """
+    from bat.doctor import print_findings
+
+    print_findings()
+
+
 Results = Annotated[Path, typer.Option(help="Folder of the main table.")]
 DEFAULT_TABLES = Path("results/tables")
 
@@ -713,6 +753,10 @@ def main() -> None:
         _complain(str(error))
     except OSError as error:
         _complain(_system_problem(error))
+    except SystemExit as end:
+        if end.code == INTERRUPTED:
+            ask_to_be_run_again()
+        raise
 
 
 def _complain(message: str) -> NoReturn:

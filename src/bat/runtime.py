@@ -96,18 +96,23 @@ class StopSignals:
 
 
 def end_cleanly() -> None:
-    """Turn SIGTERM and SIGUSR1 into an ordinary exit, so that partial outputs are removed.
+    """Turn SIGTERM into an ordinary exit, so that partial outputs are removed.
+
+    SIGUSR1, SLURM's warning before a time limit, is for stages that can save their state; others
+    work on.
 
     Under the workflow (``BAT_DIE_WITH_PARENT`` set) and under torchrun the process also ends when
     its parent is gone: a killed Snakemake leaves no orphan that goes on computing.
     """
-    for number in (signal.SIGTERM, signal.SIGUSR1):
-        signal.signal(number, _exit)
+    signal.signal(signal.SIGTERM, _exit)
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     if os.environ.get(DIE_WITH_PARENT) or under_torchrun():
         threading.Thread(target=_watch_parent, args=(os.getppid(),), daemon=True).start()
 
 
 def _exit(number: int, _frame: FrameType | None) -> NoReturn:
+    # both SLURM and Snakemake may send it; a second one would interrupt the cleaning up
+    signal.signal(number, signal.SIG_IGN)
     raise SystemExit(128 + number)
 
 

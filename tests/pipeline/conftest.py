@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.tiny import REPOSITORY, tinier_params, tiny_params, write_params
+from pipeline.tiny import REPOSITORY, tiny_params, write_params
 
 BIN = Path(sys.executable).parent
 MAIN = "results/tables/main.csv"
@@ -98,14 +98,6 @@ def new_experiment(folder, params):
 def finished(tmp_path_factory):
     """All models, tasks and methods, run once; do not change it, copy it."""
     experiment = new_experiment(tmp_path_factory.mktemp("tiny") / "run", tiny_params())
-    experiment.build(MAIN)
-    return experiment
-
-
-@pytest.fixture(scope="session")
-def undisturbed(tmp_path_factory):
-    """The shortest way through every stage, run once; do not change it, copy it."""
-    experiment = new_experiment(tmp_path_factory.mktemp("tinier") / "run", tinier_params())
     experiment.build(MAIN)
     return experiment
 

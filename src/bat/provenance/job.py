@@ -3,9 +3,11 @@
 The order of things is the point. Inputs are hashed and compared with the recipes of their makers
 before anything is computed. Outputs are written to a folder that no rule of the workflow knows,
 flushed to the disk, and moved into place only when the job is complete and still wanted; the
-recipe is moved last. A job that is killed at any moment leaves nothing that looks finished.
+recipe is moved last. A job that is killed at any moment leaves nothing that looks finished. Only
+one job at a time writes to a folder.
 """
 
+import contextlib
 import os
 import shutil
 from collections.abc import Callable, Mapping
@@ -17,6 +19,7 @@ from typing import Any, Self
 from bat.errors import BatError
 from bat.provenance.environment import RunClock, environment_lock
 from bat.provenance.hashing import canonical_json, digest, sha256_of_file
+from bat.provenance.lock import FolderLock
 from bat.provenance.recipe import (
     RECIPE,
     RUN_LOG,
@@ -26,6 +29,7 @@ from bat.provenance.recipe import (
     read_recipe,
     verify_file,
 )
+from bat.slurm.runs import stop_if_superseded
 
 _PARTIAL = ".partial-"
 # Read once: asking for the mask means setting it, which other threads would see.
@@ -83,10 +87,14 @@ class Job:
             _verify_input(role, path) for role, paths in self.inputs.items() for path in paths
         ]
         self.folder.mkdir(parents=True, exist_ok=True)
-        for leftover in self.folder.glob(_PARTIAL + "*"):
-            shutil.rmtree(leftover, ignore_errors=True)
-        self._partial = self.folder / f"{_PARTIAL}{os.getpid()}"
-        self._partial.mkdir()
+        self._lock = FolderLock(self.folder)
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(self._lock)
+            for leftover in self.folder.glob(_PARTIAL + "*"):
+                shutil.rmtree(leftover, ignore_errors=True)
+            self._partial = self.folder / f"{_PARTIAL}{os.getpid()}"
+            self._partial.mkdir()
+            self._unlock = stack.pop_all()
         return self
 
     def has(self, role: str) -> bool:
@@ -137,11 +145,12 @@ class Job:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        try:
-            if kind is None:
-                self._publish()
-        finally:
-            shutil.rmtree(self._partial, ignore_errors=True)
+        with self._unlock:
+            try:
+                if kind is None:
+                    self._publish()
+            finally:
+                shutil.rmtree(self._partial, ignore_errors=True)
         if kind is None:
             for action in self._afterwards:
                 action()
@@ -180,6 +189,8 @@ class Job:
         )
 
     def _check_not_stale(self) -> None:
+        self._lock.check()
+        stop_if_superseded()
         if self.wanted() != self._wanted_at_start:
             raise BatError(
                 f"{self.folder}: the parameters or the code changed while this job ran; "

@@ -1,0 +1,1 @@
+"""SLURM as this project meets it: its queue, runs that outlive their Snakemake, status queries."""

@@ -1,0 +1,14 @@
+"""What tests of the local workflow and of the cluster compare with."""
+
+import pytest
+
+from pipeline.conftest import MAIN, new_experiment
+from pipeline.tiny import tinier_params
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory):
+    """The shortest way through every stage, run once; do not change it, copy it."""
+    experiment = new_experiment(tmp_path_factory.mktemp("tinier") / "run", tinier_params())
+    experiment.build(MAIN)
+    return experiment
