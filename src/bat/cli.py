@@ -276,7 +276,13 @@ Workers = Annotated[
 ]
 
 NumberOfRanks = Annotated[
-    int, typer.Option(envvar="BAT_RANKS", min=1, help="Processes that train together, 1 per GPU.")
+    int,
+    typer.Option(
+        # What SLURM allots to the job, where nothing else is said.
+        envvar=["BAT_RANKS", "SLURM_GPUS_ON_NODE"],
+        min=1,
+        help="Processes that train together, 1 per GPU.",
+    ),
 ]
 
 

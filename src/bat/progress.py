@@ -24,6 +24,7 @@ from bat.runtime import DIE_WITH_PARENT
 
 _LOG = logging.getLogger(__name__)
 _SECONDS_BETWEEN_LINES = 10.0
+_UNITS = ("B", "kB", "MB", "GB", "TB")
 T = TypeVar("T")
 
 
@@ -182,3 +183,15 @@ def _position(now_done: int, before: int, total: int | None, elapsed_s: float) -
         return f"{done} done"
     left_s = elapsed_s / now_done * (total - done)
     return f"{done}/{total} ({done / total:.0%}), about {left_s:.0f} s left"
+
+
+def readable_bytes(size: int | None) -> str:
+    """Write a size in decimal units, as publishers do: 2.43 GB."""
+    if size is None:
+        return "not known"
+    value, unit = float(size), _UNITS[0]
+    for unit in _UNITS:
+        if value < 1000 or unit == _UNITS[-1]:
+            break
+        value /= 1000
+    return f"{size} B" if unit == _UNITS[0] else f"{value:.3g} {unit}"

@@ -255,6 +255,35 @@ def test_wrong_bytes_of_the_right_length_are_kept_aside(world, experiment):
     assert not (experiment.folder / "data/source/speech-commands/pcm.npy").exists()
 
 
+def test_a_disk_that_fills_up_says_how_much_more_is_needed_and_the_run_goes_on(
+    acquired, world, experiment
+):
+    (archive,) = world.contents["speech-commands", "tensorflow"].values()
+    size = len(archive) + 1_000_000  # the archive fits, its PCM of 2.2 MB does not
+    (experiment.folder / "small").mkdir()
+    command = f"mount -t tmpfs -o size={size} tmpfs small && exec '{BIN / 'bat'}' acquire "
+    command += "--dataset speech-commands --out data/source/speech-commands --scratch small"
+    with world.serve() as (_, environment):
+        done = subprocess.run(
+            ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", command],
+            cwd=experiment.folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if "permitted" in done.stderr:
+            pytest.skip("this system lets a test neither make a namespace nor mount a tmpfs")
+        assert done.returncode == 1
+        assert "the disk is full; about " in done.stderr
+        assert "more are needed for the PCM of 1 files; free some space" in done.stderr
+        assert "Traceback" not in done.stderr
+        assert not (experiment.folder / "data/source/speech-commands/recipe.json").exists()
+        done = acquire(experiment, environment, "speech-commands")
+    assert done.returncode == 0, done.stderr
+    assert outputs(experiment, "speech-commands") == outputs(acquired, "speech-commands")
+
+
 @pytest.mark.parametrize(
     ("source", "known"),
     [

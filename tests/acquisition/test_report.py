@@ -12,8 +12,9 @@ from rich.console import Console
 from acquisition.hub import catalogue_for, fake_internet, one_file_each, page_of
 from acquisition.server import OK, Fault, FaultServer, _Handler, redirect, status
 from bat.acquisition.catalogue import CATALOGUE_FILE, read_catalogue
-from bat.acquisition.report import print_sources, readable_bytes
+from bat.acquisition.report import print_sources
 from bat.cli import main
+from bat.progress import readable_bytes
 
 CATALOGUE = read_catalogue()
 CONTENTS = {key: made for entry in CATALOGUE.entries for key, made in one_file_each(entry).items()}

@@ -9,7 +9,7 @@ from bat.acquisition.catalogue import PublishedDataset, published
 from bat.acquisition.downloads import peak_scratch_bytes
 from bat.acquisition.listing import Listed, list_files
 from bat.acquisition.network import Network
-from bat.acquisition.report import readable_bytes
+from bat.progress import readable_bytes
 
 _BYTES_PER_SAMPLE = 2
 

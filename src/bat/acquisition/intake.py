@@ -186,6 +186,18 @@ class Intake:
         _flush(self._taken)
         self.receipts.append(receipt)
 
+    def still_needed_bytes(self) -> int:
+        """Estimate what the PCM of the remaining files will take, beyond what is free now.
+
+        By what the files so far have become; before the first, as if they kept their size.
+        """
+        fetched = sum(receipt.origin.bytes for receipt in self.receipts)
+        growth = 2 * self._samples / fetched if fetched else 1.0
+        rest = sum(file.bytes or 0 for file in self.remaining)
+        written = 2 * (self._pcm.samples - self._samples)
+        free = shutil.disk_usage(self.folder).free
+        return max(1, round(growth * rest) - written - free)
+
     def recordings(self) -> pl.DataFrame:
         """Return the rows of all recordings, in the order in which they were taken in.
 

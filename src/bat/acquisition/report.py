@@ -25,8 +25,8 @@ from bat.acquisition.catalogue import (
 from bat.acquisition.contact import Contact, contact_all
 from bat.acquisition.network import Network
 from bat.errors import BatError
+from bat.progress import readable_bytes
 
-_UNITS = ("B", "kB", "MB", "GB", "TB")
 # Lines are not cut where nobody looks: a program reads them.
 _PIPED_WIDTH = 10_000
 
@@ -94,18 +94,6 @@ def print_contacts(
             f"{len(bad)} of {len(contacts)} addresses do not answer as expected, the first is "
             f"{bad[0].file} of {bad[0].entry}; take another mirror (bat sources {bad[0].entry})"
         )
-
-
-def readable_bytes(size: int | None) -> str:
-    """Write a size in decimal units, as publishers do: 2.43 GB."""
-    if size is None:
-        return "not known"
-    value, unit = float(size), _UNITS[0]
-    for unit in _UNITS:
-        if value < 1000 or unit == _UNITS[-1]:
-            break
-        value /= 1000
-    return f"{size} B" if unit == _UNITS[0] else f"{value:.3g} {unit}"
 
 
 def _console() -> Console:

@@ -4,9 +4,12 @@ Each archive is fetched, checked, decoded member by member and deleted, so that 
 PCM and a few archives at a time. An interrupted job goes on where it was.
 """
 
+import errno
 import importlib
 import json
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -21,6 +24,8 @@ from bat.data.archive import open_archive
 from bat.data.recordings import RECORDINGS_SCHEMA
 from bat.data.sources import AcquiredSource
 from bat.data.tables import write_table
+from bat.errors import BatError
+from bat.progress import readable_bytes
 from bat.provenance.hashing import canonical_json
 from bat.provenance.job import Job
 from bat.runtime import threads
@@ -86,10 +91,26 @@ def _take_in(intake: Intake, downloads: Path, network: Network) -> None:
         # Not the address that answered: which of several did is of no account, the bytes are.
         url = public(remote.urls[0])
         origin = Origin(name=remote.name, url=url, bytes=file.bytes, sha256=file.sha256)
-        intake.take(remote, file.path, origin)
+        with _disk_full_is_told(intake):
+            intake.take(remote, file.path, origin)
         file.discard()
         receipt = intake.receipts[-1]
         _LOG.info("%s: %d recordings, %d lists", remote.name, receipt.recordings, receipt.lists)
+
+
+@contextmanager
+def _disk_full_is_told(intake: Intake) -> Iterator[None]:
+    """Say how much more is needed where the PCM does not fit on the disk."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        needed = readable_bytes(intake.still_needed_bytes())
+        raise BatError(
+            f"{intake.folder}: the disk is full; about {needed} more are needed for the PCM of "
+            f"{len(intake.remaining)} files; free some space and run the same command again"
+        ) from None
 
 
 def _fill_gaps(intake: Intake, folder: Path, settings: AcquireSettings, network: Network) -> None:
