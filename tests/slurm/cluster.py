@@ -72,11 +72,11 @@ def slurm(*command):
     return done.stdout
 
 
-def preempt():
-    """Run a job of the urgent partition on every processor, and wait for it."""
-    cpus = slurm("sinfo", "--noheader", "--format=%c").split()[0]
+def preempt(spared=0):
+    """Run a job of the urgent partition on all processors but some, and wait for it."""
+    cpus = int(slurm("sinfo", "--noheader", "--format=%c").split()[0])
     slurm(
-        "sbatch", "--wait", "--partition=urgent", f"--ntasks={cpus}", "--mem=10",
+        "sbatch", "--wait", "--partition=urgent", f"--ntasks={cpus - spared}", "--mem=10",
         "--output=/dev/null", "--wrap=true",
     )  # fmt: skip
 
