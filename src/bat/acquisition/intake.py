@@ -16,7 +16,6 @@ their order alone, not on interruptions or threads.
 
 import json
 import logging
-import os
 import shutil
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -31,6 +30,7 @@ from bat.data.members import Member, stream_members
 from bat.data.pcm_store import PcmLog
 from bat.data.recordings import RECORDINGS_SCHEMA, Found, measure_all
 from bat.data.tables import make_table, read_table, write_table
+from bat.durable import flush
 from bat.errors import BatError
 
 _LOG = logging.getLogger(__name__)
@@ -181,9 +181,9 @@ class Intake:
         write_lists(partial / _LISTS, kept)
         (partial / _RECEIPT).write_text(json.dumps(asdict(receipt)), encoding="utf-8")
         for file in (*partial.iterdir(), partial):
-            _flush(file)
+            flush(file)
         partial.rename(self._taken / f"{number:05d}")
-        _flush(self._taken)
+        flush(self._taken)
         self.receipts.append(receipt)
 
     def still_needed_bytes(self) -> int:
@@ -292,11 +292,3 @@ def _read_receipt(path: Path) -> Receipt:
         return Receipt(**{**fields, "origin": Origin(**fields["origin"])})
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise BatError(f"{path}: not a receipt ({type(error).__name__})") from error
-
-
-def _flush(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -15,6 +15,7 @@ from typing import Any, Self, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
+from bat.durable import flush
 from bat.errors import BatError
 from bat.provenance.hashing import canonical_json
 
@@ -161,7 +162,7 @@ class Part:
         digests = self.digests()
         _write(receipt_of(self._target), asdict(digests))
         self.path.replace(self._target)
-        _flush_folder(self._target.parent)
+        flush(self._target.parent)
         self._note.unlink(missing_ok=True)
         return digests
 
@@ -251,11 +252,3 @@ def _same_file(handle: int, path: Path) -> bool:
         return os.path.samestat(os.fstat(handle), path.stat())
     except FileNotFoundError:
         return False
-
-
-def _flush_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

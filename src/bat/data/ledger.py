@@ -13,7 +13,7 @@ import polars as pl
 
 from bat.data.entries import repeated, unprintable
 from bat.data.pcm_store import PCM_INDEX_SCHEMA, PcmWriter
-from bat.data.recordings import NOT_FOUND, RECORDINGS_SCHEMA, Found, measure_all
+from bat.data.recordings import NOT_FOUND, RECORDINGS_SCHEMA, Found, measure_all, measured_columns
 from bat.data.tables import (
     DISTINCT,
     EVENTS,
@@ -50,14 +50,7 @@ LEDGER_SCHEMA = pa.DataFrameSchema(
         "sha256": pa.Column(pl.String, nullable=True),  # of the file; null where it is missing
         "status": pa.Column(pl.String, pa.Check.isin(STATUSES)),
         "reason": pa.Column(pl.String),  # empty where the status is "ok"
-        # From here on null where the file was not decoded; see `bat.data.recordings`.
-        "native_rate_hz": pa.Column(pl.Int64, pa.Check.gt(0), nullable=True),
-        "channels": pa.Column(pl.Int64, pa.Check.gt(0), nullable=True),
-        "duration_s": pa.Column(pl.Float64, pa.Check.gt(0), nullable=True),
-        "rms": pa.Column(pl.Float64, pa.Check.ge(0), nullable=True),
-        "peak": pa.Column(pl.Float64, pa.Check.ge(0), nullable=True),
-        "pcm_sha256": pa.Column(pl.String, nullable=True),
-        "attempts": pa.Column(pl.Int64, pa.Check.ge(0)),
+        **measured_columns(),
     },
     checks=pa.Check(
         holds((pl.col("status") == "ok") == (pl.col("reason") == "")),

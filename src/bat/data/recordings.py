@@ -25,6 +25,24 @@ from bat.data.tables import DISTINCT, holds
 # "excluded" is a file that the caller did not want decoded.
 RECORDING_STATUSES = ("ok", "missing", "private", "removed", "corrupt", "empty", "excluded")
 
+
+def measured_columns() -> dict[str, pa.Column]:
+    """Return what a table says of decoded files; null where a file was not decoded.
+
+    RMS, peak (of full scale) and hash are those of the resampled 16-bit PCM, the form in which
+    every later stage has the recording.
+    """
+    return {
+        "native_rate_hz": pa.Column(pl.Int64, pa.Check.gt(0), nullable=True),
+        "channels": pa.Column(pl.Int64, pa.Check.gt(0), nullable=True),
+        "duration_s": pa.Column(pl.Float64, pa.Check.gt(0), nullable=True),
+        "rms": pa.Column(pl.Float64, pa.Check.ge(0), nullable=True),
+        "peak": pa.Column(pl.Float64, pa.Check.ge(0), nullable=True),
+        "pcm_sha256": pa.Column(pl.String, nullable=True),
+        "attempts": pa.Column(pl.Int64, pa.Check.ge(0)),
+    }
+
+
 RECORDINGS_SCHEMA = pa.DataFrameSchema(
     {
         "file": pa.Column(pl.String, DISTINCT),  # name in the data set's published layout
@@ -33,15 +51,7 @@ RECORDINGS_SCHEMA = pa.DataFrameSchema(
         "sha256": pa.Column(pl.String, nullable=True),  # of the file; null where there is none
         "status": pa.Column(pl.String, pa.Check.isin(RECORDING_STATUSES)),
         "reason": pa.Column(pl.String),  # empty where the status is "ok"
-        # From here on null where the file was not decoded. RMS, peak (of full scale) and hash are
-        # those of the resampled 16-bit PCM, the form in which every later stage has the recording.
-        "native_rate_hz": pa.Column(pl.Int64, pa.Check.gt(0), nullable=True),
-        "channels": pa.Column(pl.Int64, pa.Check.gt(0), nullable=True),
-        "duration_s": pa.Column(pl.Float64, pa.Check.gt(0), nullable=True),
-        "rms": pa.Column(pl.Float64, pa.Check.ge(0), nullable=True),
-        "peak": pa.Column(pl.Float64, pa.Check.ge(0), nullable=True),
-        "pcm_sha256": pa.Column(pl.String, nullable=True),
-        "attempts": pa.Column(pl.Int64, pa.Check.ge(0)),
+        **measured_columns(),
         # Where its PCM lies among the stored samples.
         "offset": pa.Column(pl.Int64, pa.Check.ge(0), nullable=True),
         "samples": pa.Column(pl.Int64, pa.Check.gt(0), nullable=True),

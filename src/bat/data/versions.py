@@ -11,7 +11,6 @@ number, "audioset/2", or by the data set alone for the newest.
 """
 
 import hashlib
-import os
 import re
 import shutil
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from pathlib import Path
 
 import polars as pl
 
+from bat.durable import flush
 from bat.errors import BatError
 
 LEDGERS = Path("data/ledgers")
@@ -152,17 +152,9 @@ def _copy(source: Path, target: Path) -> None:
     partial = target.with_name(f".{target.name}.part")
     shutil.copyfile(source, partial)
     partial.chmod(_READ_ONLY)
-    _flush(partial)
+    flush(partial)
     partial.replace(target)
-    _flush(target.parent)
-
-
-def _flush(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    flush(target.parent)
 
 
 def _sha256(path: Path) -> str:

@@ -21,6 +21,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from bat.durable import flush
 from bat.errors import BatError
 from bat.provenance.hashing import canonical_json, sha256_of_file
 
@@ -172,15 +173,15 @@ class Checkpoints:
             # copies in memory: safetensors refuses tensors that share theirs, and those of a GPU
             plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
             save_file(plain, partial / _TENSORS)
-            _flush(partial / _TENSORS)
+            flush(partial / _TENSORS)
             _write_flushed(partial / _FACTS, json.dumps(facts))
             hashes = {name: sha256_of_file(partial / name) for name in (_TENSORS, _FACTS)}
             _write_flushed(partial / _MANIFEST, canonical_json({"sha256": hashes}))
-            _flush(partial)
+            flush(partial)
             self.check_owner()
             shutil.rmtree(target, ignore_errors=True)
             partial.rename(target)
-            _flush(self.folder)
+            flush(self.folder)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
 
@@ -215,12 +216,3 @@ def _write_flushed(path: Path, text: str) -> None:
         stream.write(text)
         stream.flush()
         os.fsync(stream.fileno())
-
-
-def _flush(path: Path) -> None:
-    """Force a file or a folder entry to the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from bat.durable import flush
 from bat.errors import BatError
 from bat.provenance.environment import RunClock, environment_lock
 from bat.provenance.hashing import canonical_json, digest, sha256_of_file
@@ -163,12 +164,12 @@ class Job:
         for name in names:
             # safetensors makes files that only their owner may read
             self.output(name).chmod(0o666 & ~_UMASK)
-            _flush(self.output(name))
+            flush(self.output(name))
         self._check_not_stale()
         (self.folder / RECIPE).unlink(missing_ok=True)
         for name in names:
             self.output(name).replace(self.folder / name)
-        _flush(self.folder)
+        flush(self.folder)
 
     def _recipe(self) -> Recipe:
         written = sorted(path for path in self._partial.iterdir() if path.is_file())
@@ -209,12 +210,3 @@ def _verify_input(role: str, path: Path) -> InputFile:
     return InputFile(
         role=role, path=path.as_posix(), sha256=verify_file(path, maker), recipe=maker.id
     )
-
-
-def _flush(path: Path) -> None:
-    """Force a file or a folder entry to the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
