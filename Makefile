@@ -23,7 +23,7 @@ demo: install ## Run the default experiment on real audio (about ten minutes on 
 	@$(BIN)/bat show results/tables/main.csv
 
 test: install ## Run the tests
-	$(BIN)/python -m pytest --numprocesses $(CORES) --dist loadgroup
+	$(BIN)/python -m pytest --numprocesses $(CORES) --dist loadfile
 
 lint: install ## Check style, types and the workflow
 	$(BIN)/ruff check .
