@@ -113,9 +113,10 @@ def make_manifest(folder: Path, timed: Stopwatch) -> None:
     from bat.data.manifest import read_manifest, whole_clips, write_manifest
     from bat.data.pcm_store import PCM_INDEX_SCHEMA
     from bat.data.tables import read_table
+    from bat.stages.prepare import OF_CLIPS
 
     path = folder / "ledger.parquet"
-    ledger = timed("read ledger", lambda: read_table(path, LEDGER_SCHEMA))
+    ledger = timed("read ledger", lambda: read_table(path, LEDGER_SCHEMA).select(*OF_CLIPS))
     order = read_order(path)
     index_path = folder / "index.parquet"
     index = timed("read index", lambda: read_table(index_path, PCM_INDEX_SCHEMA))
