@@ -10,19 +10,19 @@ import logging
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from bat.audit.commands import audit_app
 from bat.errors import BatError
+from bat.options import AsJson, Common, File, Files, Log, Out, Params, SomeFiles, Text, Threads
 from bat.planning.start import Start
 from bat.pretraining.resources import Resources
 from bat.runtime import (
     INTERRUPTED,
-    PARAMS_FILE,
     end_cleanly,
     limit_threads,
     rank,
@@ -45,30 +45,9 @@ app = typer.Typer(
     "Where does a number come from?     bat audit trace 'bat-mini,cgp,speaker,accuracy'\n\n"
     "Does everything still hold?        bat audit verify",
 )
-audit_app = typer.Typer(no_args_is_help=True, help="Trace and verify results.")
 app.add_typer(audit_app, name="audit")
 ledger_app = typer.Typer(no_args_is_help=True, help="Compare and select recordings by ledger.")
 app.add_typer(ledger_app, name="ledger")
-
-Params = Annotated[Path, typer.Option(envvar=PARAMS_FILE, help="Parameter file of the experiment.")]
-Out = Annotated[Path, typer.Option(help="Folder for the outputs and their recipe.")]
-Threads = Annotated[int, typer.Option(min=1, help="Threads of the numerical libraries.")]
-Log = Annotated[Path | None, typer.Option(help="File to write the log to, beside the screen.")]
-Files = Annotated[list[Path], typer.Option(help="Input files; repeat the option for more.")]
-SomeFiles = Annotated[
-    list[Path] | None, typer.Option(help="Input files; repeat the option for more.")
-]
-File = Annotated[Path, typer.Option(help="Input file.")]
-Text = Annotated[str, typer.Option()]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Common:
-    """Options of the program that every stage shares."""
-
-    params: Path = Path("params.yaml")
-    threads: int = 1
-    log: Path | None = None
 
 
 @app.callback()
@@ -95,7 +74,7 @@ def _run(
     Of the ranks that torchrun starts only the first enters the job, and so writes; the others
     work for it.
     """
-    common: Common = context.find_object(Common) or Common()
+    common = Common.of(context)
     params = common.params
     limit_threads(common.threads)
     start_log(common.log if rank() == 0 else None)
@@ -136,7 +115,7 @@ def _planned(context: typer.Context) -> "Plan":
     """Return the plan of the experiment, for stages that read many results."""
     from bat.workflow import Plan
 
-    common: Common = context.find_object(Common) or Common()
+    common = Common.of(context)
     return Plan(common.params)
 
 
@@ -538,7 +517,7 @@ def sizes(
 def sources(
     name: Annotated[str | None, typer.Argument(help="Data set or weights; else all.")] = None,
     check: Annotated[bool, typer.Option("--check", help="Ask each address for headers.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Print where data sets and weights are published, and whether they still are.
 
@@ -587,7 +566,7 @@ def plan(
         return
     from bat.planning.report import print_plan
 
-    common: Common = context.find_object(Common) or Common()
+    common = Common.of(context)
     print_plan(common.params, target, start)
 
 
@@ -600,38 +579,6 @@ def doctor() -> None:
     from bat.doctor import print_findings
 
     print_findings()
-
-
-Results = Annotated[Path, typer.Option(help="Folder of the main table.")]
-DEFAULT_TABLES = Path("results/tables")
-
-
-@audit_app.command("trace")
-def audit_trace(
-    cell: Annotated[str, typer.Argument(help="model,method,task,metric or the record's id.")],
-    tables: Results = DEFAULT_TABLES,
-    verify: Annotated[bool, typer.Option("--verify", help="Rehash every file on the way.")] = False,
-) -> None:
-    """Print the whole chain behind a number, down to the source archive.
-
-    Example: bat audit trace 'main.csv#bat-mini,cgp,speaker,accuracy' --verify
-    """
-    from bat.provenance.lineage import print_trace
-
-    print_trace(cell, tables, verify=verify)
-
-
-@audit_app.command("verify")
-def audit_verify(
-    folder: Annotated[list[Path] | None, typer.Argument(help="Folders to verify.")] = None,
-) -> None:
-    """Rehash everything that a recipe describes, and name what does not match.
-
-    Example: bat audit verify results data
-    """
-    from bat.provenance.lineage import print_verification
-
-    print_verification(folder or [Path("data"), Path("results")])
 
 
 Ledgers = Annotated[Path, typer.Option(help="Folder of versions.")]
@@ -656,7 +603,7 @@ def ledger_diff(
     a: Annotated[str, typer.Argument(help="File, or version such as audioset/1.")],
     b: Annotated[str, typer.Argument(help="File, or version; audioset is its newest.")],
     ledgers: Ledgers = DEFAULT_LEDGERS,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Say what differs between two ledgers: exit 0 if nothing, 1 if something, 2 for an error.
 
@@ -730,7 +677,7 @@ def score(
     --manifest data/manifest/speaker/manifest.parquet
     --tokens data/tokens/bat-mini/early/speaker/tokens.safetensors --run meeting-3/0
     """
-    common: Common = context.find_object(Common) or Common()
+    common = Common.of(context)
     limit_threads(common.threads)
     from bat.stages.scoring import Question, print_scores
 

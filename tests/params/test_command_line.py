@@ -9,6 +9,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from audit.made import cells_json, made_cell
 from bat.cli import app
 from bat.settings import STAGES
 from params.conftest import REPOSITORY, default_content, write_yaml
@@ -203,7 +204,7 @@ def test_tracing_without_a_table_says_how_to_build_it(folder):
     assert found.startswith("results/tables/cells.json: not there; build the table first")
 
 
-CELLS = b'[{"cell": "bat-mini,cgp,speaker,accuracy", "record": "0", "folders": [], "text": ""}]'
+CELLS = cells_json(made_cell())
 
 
 def test_tracing_an_unknown_cell_shows_a_known_one(folder):

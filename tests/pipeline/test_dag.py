@@ -63,7 +63,9 @@ def test_every_number_in_the_table_is_computable_from_the_stored_predictions(fin
     long = pl.read_csv(finished.folder / "results/tables/main_long.csv")
     cells = json.loads(finished.read("results/tables/cells.json"))
     assert len(cells) == long.height
-    by_name = {cell["cell"]: cell for cell in cells}
+    by_name = {
+        ",".join(cell[key] for key in ("model", "method", "task", "metric")): cell for cell in cells
+    }
     accuracy = long.filter(metric="accuracy")
     assert accuracy.height == len(CELLS)
     for row in accuracy.iter_rows(named=True):

@@ -1,6 +1,5 @@
 """Whatever is changed in a chain of results, verification finds it and names it."""
 
-import json
 import os
 import shutil
 from contextlib import contextmanager
@@ -13,33 +12,12 @@ from hypothesis import strategies as st
 from bat.errors import BatError
 from bat.provenance.lineage import (
     Verifier,
-    find_cell,
-    print_trace,
     print_verification,
     recorded_folders,
 )
-from bat.provenance.recipe import RECIPE, RUN_LOG, read_recipe
+from bat.provenance.recipe import RECIPE, RUN_LOG
+from provenance.chains import FILES, LAST, MIDDLE, SOURCE, build_chain, outputs_of
 from provenance.conftest import flip, make
-
-SOURCE, MIDDLE, LAST = Path("data/source"), Path("data/middle"), Path("results/last")
-FILES = {
-    SOURCE / "x.bin": b"the first bytes",
-    SOURCE / "y.bin": b"the other bytes",
-    MIDDLE / "m.bin": b"in the middle..",
-    MIDDLE / "n.bin": b"n",
-    LAST / "r.bin": b"the result",
-}
-
-
-def outputs_of(folder):
-    return {path.name: content for path, content in FILES.items() if path.parent == folder}
-
-
-def build_chain():
-    """Three jobs, each reading what the one before it made."""
-    make(SOURCE, outputs_of(SOURCE), stage="source")
-    make(MIDDLE, outputs_of(MIDDLE), [SOURCE / "x.bin", SOURCE / "y.bin"], stage="middle")
-    make(LAST, outputs_of(LAST), [MIDDLE / "m.bin", SOURCE / "y.bin"], stage="last")
 
 
 @pytest.fixture(scope="module")
@@ -215,65 +193,3 @@ def test_verifying_nothing_is_no_success(here, roots):
     (here / "empty").mkdir()
     with pytest.raises(BatError, match=r"no recipe\.json found; nothing was run here yet"):
         print_verification([Path(root) for root in roots])
-
-
-@pytest.fixture
-def table(chain):
-    """A table of one number, made from the last job of the chain."""
-    cell = {
-        "cell": "bat-mini,cgp,speaker,accuracy",
-        "record": read_recipe(LAST).id[:16],
-        "folders": [LAST.as_posix()],
-        "text": "71.0 %",
-    }
-    make(Path("results/tables"), {"cells.json": json.dumps([cell]).encode()}, [LAST / "r.bin"])
-    return Path("results/tables")
-
-
-@pytest.mark.parametrize("prefix", ["", "main.csv#", "results/tables/main.csv#"])
-def test_a_cell_is_found_by_its_name(table, prefix):
-    assert find_cell(f"{prefix}bat-mini,cgp,speaker,accuracy", table)["text"] == "71.0 %"
-
-
-def test_a_cell_is_found_by_its_record(table):
-    assert find_cell(read_recipe(LAST).id[:16], table)["text"] == "71.0 %"
-
-
-@pytest.mark.parametrize(
-    "cell", ["", "bat-mini", "bat-mini,cgp,speaker,mAP", "main.csv#", "0" * 16]
-)
-def test_a_cell_that_is_not_there_is_told_what_is(table, cell):
-    with pytest.raises(BatError, match=r"no such cell; there are 1, e\.g\. bat-mini,cgp,speaker"):
-        find_cell(cell, table)
-
-
-def test_without_a_table_there_are_no_cells(here):
-    with pytest.raises(BatError, match=r"cells\.json: not there; build the table first"):
-        find_cell("bat-mini,cgp,speaker,accuracy", Path("results/tables"))
-
-
-def test_a_trace_names_every_record_and_every_hash_down_to_the_source(table, capsys):
-    print_trace("bat-mini,cgp,speaker,accuracy", table, verify=True)
-    out = capsys.readouterr().out
-    for folder in (SOURCE, MIDDLE, LAST, table):
-        recipe = read_recipe(folder)
-        assert recipe.id[:16] in out
-        for output in recipe.outputs:
-            assert output.sha256 in out
-    assert "71.0 %" in out
-    assert "(shown above)" in out  # two jobs read the source
-    assert f"{len(FILES) + 1} files rehashed, all match" in out
-
-
-def test_a_trace_that_verifies_names_what_changed(table, capsys):
-    flip(SOURCE / "x.bin", 0)
-    print_trace("bat-mini,cgp,speaker,accuracy", table, verify=False)
-    with pytest.raises(BatError, match=r"1 problems, the first: data/source/x\.bin: changed"):
-        print_trace("bat-mini,cgp,speaker,accuracy", table, verify=True)
-    assert "all match" not in capsys.readouterr().out
-
-
-def test_a_trace_through_an_unfinished_job_says_so(table):
-    (MIDDLE / RECIPE).unlink()
-    with pytest.raises(BatError, match=r"data/middle: has no recipe\.json"):
-        print_trace("bat-mini,cgp,speaker,accuracy", table, verify=False)

@@ -14,8 +14,14 @@ __all__ = ["Events", "Predictions", "Summary", "Texts", "summarise"]
 
 @dataclass(frozen=True, kw_only=True)
 class Summary:
-    """One cell of the main table, as shares between 0 and 1 (error rates may exceed 1)."""
+    """One cell of the main table, as shares between 0 and 1 (error rates may exceed 1).
 
+    ``values`` are those of the runs, ``clip_deviation`` is the standard deviation of the mean over
+    bootstrap draws of the clips.
+    """
+
+    values: list[float]
+    clip_deviation: float
     mean: float
     std: float
     low: float
@@ -56,9 +62,12 @@ def summarise(
     mean = float(np.mean(values))
     tail = (1 - confidence) / 2
     # A resample without anything to be found has no value, and says nothing about the spread.
-    lower, upper = np.nanquantile(np.mean(resampled, axis=0), [tail, 1 - tail])
+    means = np.mean(resampled, axis=0)
+    lower, upper = np.nanquantile(means, [tail, 1 - tail])
     largest = math.inf if metric in LOWER_IS_BETTER else 1.0
     return Summary(
+        values=[float(value) for value in values],
+        clip_deviation=float(np.nanstd(means, ddof=1)),
         mean=mean,
         std=float(np.std(values, ddof=1)) if len(values) > 1 else 0.0,
         # The basic interval: a resample repeats clips, which raises average precision; turning the

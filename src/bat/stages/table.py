@@ -10,6 +10,7 @@ import polars as pl
 
 from bat.data.selections import AppliedSet
 from bat.errors import BatError
+from bat.evaluation.cells import CELLS, Cell, RunValue
 from bat.evaluation.display import markdown_table
 from bat.evaluation.expectations import Expectation, check_expectations
 from bat.evaluation.runs import read_predictions
@@ -52,7 +53,7 @@ def run(job: Job, settings: TableSettings) -> None:
             )
             line = _line(row, metric, summary, record)
             long.append(line)
-            cells.append(_cell(row, line))
+            cells.append(_cell(row, line, summary))
     table = pl.DataFrame(long, schema_overrides={"comparison_set": pl.String})
     expectations = check_expectations(table, settings.models, settings.pretrained)
     _say(expectations)
@@ -66,7 +67,7 @@ def run(job: Job, settings: TableSettings) -> None:
     _wide(table, columns).write_csv(job.output("main.csv"))
     text = markdown_table(table, columns, expectations, settings.statistics.confidence)
     job.output("main.md").write_text(text, encoding="utf-8")
-    job.write_json("cells.json", cells)
+    job.write_json(CELLS, cells)
 
 
 def _say(expectations: list[Expectation]) -> None:
@@ -161,15 +162,19 @@ def _line(row: Row, metric: str, summary: Summary, record: str) -> dict[str, Any
     }
 
 
-def _cell(row: Row, line: dict[str, Any]) -> dict[str, Any]:
-    of_set = f" of {row.comparison_set}" if row.comparison_set else ""
-    return {
-        "cell": ",".join([row.model, row.method, row.task, line["metric"]]),
-        "record": line["record"],
-        "folders": [folder.as_posix() for folder in row.folders],
-        "text": "{mean} % (std {std}, interval {low} to {high}, {n_clips} clips{of_set}, "
-        "{n_folds} folds, {n_seeds} seeds)".format(**line, of_set=of_set),
-    }
+def _cell(row: Row, line: dict[str, Any], summary: Summary) -> dict[str, Any]:
+    runs = [
+        RunValue(fold=run.fold, seed=run.seed, value=value)
+        for run, value in zip(row.runs, summary.values, strict=True)
+    ]
+    cell = Cell(
+        **line,
+        value=summary.mean,
+        runs=runs,
+        clip_deviation=summary.clip_deviation,
+        folders=[folder.as_posix() for folder in row.folders],
+    )
+    return cell.model_dump(mode="json")
 
 
 def _wide(long: pl.DataFrame, columns: list[tuple[str, str]]) -> pl.DataFrame:

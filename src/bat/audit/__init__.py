@@ -1,0 +1,1 @@
+"""Where each number came from, and whether it holds."""

@@ -1,0 +1,3 @@
+from provenance.conftest import here
+
+__all__ = ["here"]
