@@ -30,6 +30,7 @@ from bat.evaluation.metrics import evaluate
 from bat.evaluation.runs import read_predictions, write_predictions
 from bat.provenance.recipe import read_recipe
 from bat.workflow import Plan
+from pipeline.conftest import Experiment as PipelineRun
 from pipeline.tiny import REPOSITORY
 from provenance.conftest import job
 
@@ -119,6 +120,10 @@ def everything(copy):
     return {name_of(cell) for cell in copy.cells()}
 
 
+def everything_in(report):
+    return set(report.cells)
+
+
 def test_nothing_is_wrong_with_what_nobody_touched(copy):
     report = verified()
     assert report.problems == []
@@ -127,6 +132,27 @@ def test_nothing_is_wrong_with_what_nobody_touched(copy):
     outputs = [file for folder in copy.folders() for file in copy.outputs(folder)]
     assert report.files == len(outputs)
     assert report.bytes == sum(copy.path(file).stat().st_size for file in outputs)
+
+
+def test_the_command_prints_what_depends_on_what_is_wrong_and_fails(copy):
+    bat = PipelineRun(copy.folder).bat
+    done = bat("audit", "verify")
+    assert (done.returncode, done.stderr) == (0, "")
+    count = len(everything(copy))
+    assert f"{count} of {count} cells and 8 of 8 files of figures hold" in done.stdout
+    flip(copy.path(f"{CGP}/predictions.parquet"))
+    done = bat("audit", "verify")
+    assert done.returncode == 1
+    assert f"  cells: {' '.join(sorted(OF_CGP))}" in done.stdout
+    assert f"2 of {count} cells depend on what is wrong" in done.stdout
+    assert done.stderr.startswith(f"error: 1 problems, the first: {CGP}/predictions.parquet")
+    done = bat("audit", "verify", "--json", "--jobs", "1", "--no-recompute")
+    told = json.loads(done.stdout)
+    assert done.returncode == 1
+    assert {name for name, state in told["cells"].items() if state == "red"} == OF_CGP
+    assert set(told["problems"][0]["cells"]) == OF_CGP
+    assert bat("audit", "verify", "data").returncode == 0
+    assert bat("audit", "verify", CGP).returncode == 1
 
 
 def test_every_kind_of_file_that_a_stage_writes_is_flipped_below(copy):
@@ -520,6 +546,42 @@ def test_what_the_audit_verified_edited_and_every_recipe_made_anew(copy):
     copy.write_recipe(TABLES, recipe)
     report = verified()
     assert kinds(report) == {"audit"}
+    assert red(report)[0] == OF_CGP
+
+
+@mutant
+@pytest.mark.parametrize(
+    "content", [b"[]", b"{}", b"not JSON", b'[{"model": "x"}]', bytes(range(256)), b"[NaN]"]
+)
+@pytest.mark.parametrize("name", TABLE_FILES)
+def test_a_table_of_nonsense_whose_recipe_agrees(copy, name, content):
+    copy.path(f"{TABLES}/{name}").write_bytes(content)
+    copy.remake(TABLES)
+    report = verified()
+    assert kinds(report) == {"cell" if name == "cells.json" else "table"}
+    assert red(report) == (everything_in(report), set())
+
+
+@mutant
+@pytest.mark.parametrize("content", [b"{}", b"not JSON", b'{"records": 1}'])
+def test_an_audit_of_nonsense_whose_recipe_agrees(copy, content):
+    copy.path(f"{AUDIT}/verified.json").write_bytes(content)
+    copy.remake(AUDIT)
+    report = verified()
+    assert kinds(report) == {"audit", "link"}
+    assert red(report) == (everything_in(report), set())
+
+
+@mutant
+@pytest.mark.parametrize("content", [b"{}", b"not JSON", b'{"runs": [{}]}', b'{"runs": []}'])
+@pytest.mark.parametrize("name", ["metrics.json", "predictions.parquet"])
+def test_results_of_nonsense_whose_recipes_agree(copy, name, content):
+    copy.path(f"{CGP}/{name}").write_bytes(content)
+    copy.remake(CGP)
+    copy.remake_readers()
+    rewrite_record_ids(copy)
+    report = verified()
+    assert kinds(report) <= {"metrics", "runs"}
     assert red(report)[0] == OF_CGP
 
 
