@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bat.errors import BatError
-from bat.params import FINETUNE, Params, load
+from bat.params import BASELINE, FINETUNE, Params, load
 from bat.params.data import FileSource, FolderSource, PackageIndexSource, PublishedSource
 from bat.provenance.fingerprint import code_of
 from bat.provenance.hashing import digest
@@ -29,19 +29,14 @@ class Plan:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.params: Params = load(path)
+        self._code: dict[tuple[str, ...], dict[str, str]] = {}
 
     # When a job runs again
 
     def wanted(self, stage: str, **selection: str) -> str:
         """Digest of the settings and the code of one job: if it changes, the job runs again."""
-        return digest(
-            {
-                "stage": stage,
-                "selection": selection,
-                "settings": self.settings(stage, selection).model_dump(mode="json"),
-                "code": self.code(stage, selection),
-            }
-        )
+        settings = self.settings(stage, selection).model_dump(mode="json")
+        return wanted_digest(stage, selection, settings, self.code(stage, selection))
 
     def settings(self, stage: str, selection: Mapping[str, str]) -> Any:
         """Return the settings model of one job."""
@@ -66,7 +61,11 @@ class Plan:
             roots += [f"bat.stages.reading.{'cached' if reading == 'tokens' else 'live'}"]
         if stage == FINETUNE:
             roots.append("bat.probes.lp")
-        return code_of(roots)
+        # Read once for thousands of jobs; who wants to know of changes makes a new plan.
+        key = tuple(roots)
+        if key not in self._code:
+            self._code[key] = code_of(roots)
+        return self._code[key]
 
     # Data
 
@@ -277,17 +276,25 @@ class Plan:
     # Files that gather many jobs: the rules wait for them, and the stages read them. A command
     # line could not hold the names of thousands.
 
+    def cell_folders(self) -> dict[tuple[str, str, str], list[str]]:
+        """Folders of the results of every (model, method, task) in the main table, in its order."""
+        return {
+            **{
+                (model, method, task): self._probe_folders([(model, task, method)])
+                for model, task, method in self.table_probes
+            },
+            **{
+                (model, FINETUNE, task): [
+                    f"results/finetune/{model}/{task}/{part}" for part in self.parts(FINETUNE, task)
+                ]
+                for model, task in self.finetuned
+            },
+            **{(*BASELINE, task): [f"results/baseline/{task}"] for task in self.baselines},
+        }
+
     def table_folders(self) -> list[str]:
         """Folders of all results in the main table, in its order."""
-        return [
-            *self._probe_folders(self.table_probes),
-            *(
-                f"results/finetune/{model}/{task}/{part}"
-                for model, task in self.finetuned
-                for part in self.parts(FINETUNE, task)
-            ),
-            *(f"results/baseline/{task}" for task in self.baselines),
-        ]
+        return [folder for folders in self.cell_folders().values() for folder in folders]
 
     def table_files(self) -> dict[str, list[str]]:
         """Files that the main table is made of, by role."""
@@ -334,6 +341,45 @@ class Plan:
             for model, task, method in cells
             for part in self.parts("probe", task)
         ]
+
+
+def wanted_digest(
+    stage: str, selection: Mapping[str, str], settings: dict[str, Any], code: dict[str, str]
+) -> str:
+    """Digest of all that the experiment decides of a job."""
+    return digest({"stage": stage, "selection": selection, "settings": settings, "code": code})
+
+
+_FOLDERS = {
+    "download": "data/source/{dataset}",
+    "inventory": "data/source/{dataset}",
+    "acquire": "data/source/{dataset}",
+    "weights": "data/source/{weights}",
+    "account": "data/pcm/{dataset}",
+    "resample": "data/pcm/{dataset}",
+    "prepare": "data/manifest/{task}",
+    "frontend": "data/spectrograms/{frontend}/{task}",
+    "pretrain": "results/pretrain/{model}/{group}",
+    "convert": "results/pretrain/{model}/{group}",
+    "embed": "data/tokens/{model}/{group}/{task}",
+    "probe": "results/probe/{model}/{task}/{method}/{part}",
+    FINETUNE: "results/finetune/{model}/{task}/{part}",
+    "baseline": "results/baseline/{task}",
+    "figure": "results/figures",
+    "audit": "results/audit",
+    "table": "results/tables",
+}
+
+
+def folder_of(stage: str, selection: Mapping[str, str]) -> Path:
+    """Return the folder that the rules have a job write to.
+
+    Raises
+    ------
+    KeyError
+        If there is no such stage, or the selection lacks what it needs.
+    """
+    return Path(_FOLDERS[stage].format_map(selection))
 
 
 _RESULT = {"metrics": "metrics.json", "predictions": "predictions.parquet"}
