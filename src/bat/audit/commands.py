@@ -37,3 +37,45 @@ def verify(
     from bat.provenance.lineage import print_verification
 
     print_verification(folder or [Path("data"), Path("results")])
+
+
+Chain = Annotated[bool, typer.Option("--chain", help="Everything behind it too.")]
+WithThisCode = Annotated[
+    bool,
+    typer.Option("--with-this-code", help="Although code or packages are others now."),
+]
+Fetch = Annotated[bool, typer.Option("--fetch", help="Also stages that read from outside.")]
+Scratch = Annotated[Path | None, typer.Option(help="Where to rebuild.")]
+Keep = Annotated[bool, typer.Option("--keep", help="Leave what was rebuilt there.")]
+Times = Annotated[int, typer.Option(min=1, help="Rebuilds, which must repeat one another.")]
+
+
+@audit_app.command("rerun")
+def rerun(
+    asked: Annotated[str, typer.Argument(help="Cell, stage, or folder of a record.")],
+    times: Times = 1,
+    chain: Chain = False,
+    with_this_code: WithThisCode = False,
+    fetch: Fetch = False,
+    scratch: Scratch = None,
+    keep: Keep = False,
+    tables: Tables = DEFAULT_TABLES,
+) -> None:
+    """Do recorded jobs again, from verified inputs, and compare with what is on record.
+
+    Example: bat audit rerun 'bat-mini,cgp,speaker,accuracy' --times 2
+    """
+    from bat.audit.outcome import store
+    from bat.audit.rerun import Request, folders_of, report, rerun
+
+    request = Request(
+        times=times,
+        chain=chain,
+        with_this_code=with_this_code,
+        fetch=fetch,
+        scratch=scratch,
+        keep=keep,
+    )
+    outcome = rerun(asked, folders_of(asked, tables), request)
+    print(f"kept as {store(outcome)}")  # noqa: T201
+    report(outcome)
