@@ -742,13 +742,15 @@ def score(
 
 @app.command()
 def show(table: Annotated[Path, typer.Argument(help="Main table.")]) -> None:
-    """Print the main table on the screen.
+    """Print the main table on the screen, with a sign at cells that others reran.
 
     Example: bat show results/tables/main.csv
     """
+    from bat.audit.certificates import signs_of
     from bat.evaluation.display import print_table
 
-    print_table(table)
+    signs, legend = signs_of(table.parent)
+    print_table(table, signs=signs, legend=legend)
 
 
 def main() -> None:

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from bat.errors import BatError
 from bat.options import Tables
 
 audit_app = typer.Typer(no_args_is_help=True, help="Trace and verify results.")
@@ -79,3 +80,59 @@ def rerun(
     outcome = rerun(asked, folders_of(asked, tables), request)
     print(f"kept as {store(outcome)}")  # noqa: T201
     report(outcome)
+
+
+@audit_app.command("certify")
+def certify(
+    cells: Annotated[list[str], typer.Option("--cells", help="Cell; repeat the option for more.")],
+    out: Annotated[Path, typer.Option(help="File to write the certificate to.")],
+    name: Annotated[str, typer.Option(help="Who you are, as your key is known by.")],
+    key: Annotated[Path | None, typer.Option(help="SSH key to sign with.")] = None,
+    times: Times = 1,
+    chain: Chain = False,
+    with_this_code: WithThisCode = False,
+    fetch: Fetch = False,
+    scratch: Scratch = None,
+    tables: Tables = DEFAULT_TABLES,
+) -> None:
+    """Rerun cells on this machine and certify how they compared.
+
+    Example: bat audit certify --cells bat-mini,cgp,speaker,accuracy --name me@example.org
+    --key ~/.ssh/id_ed25519 --out certificates/me.json
+    """
+    from bat.audit.certificates import certify
+    from bat.audit.rerun import Request, report, rerun
+    from bat.audit.trace import find_cell
+
+    if out.exists():
+        raise BatError(f"{out}: is there already; nothing is overwritten")
+    found = [find_cell(cell, tables) for cell in cells]
+    folders = list(dict.fromkeys(Path(folder) for cell in found for folder in cell.folders))
+    request = Request(
+        times=times, chain=chain, with_this_code=with_this_code, fetch=fetch, scratch=scratch
+    )
+    outcome = rerun("; ".join(cell.name for cell in found), folders, request)
+    certify(found, outcome, who=name, out=out, key=key)
+    print(f"{out}: certificate of {len(outcome.records)} records")  # noqa: T201
+    report(outcome)
+
+
+Folder = Annotated[Path, typer.Option(help="Folder of certificates.")]
+Signers = Annotated[Path, typer.Option(help="Keys that are known here, one a line.")]
+
+
+@audit_app.command("certificates")
+def certificates(
+    folder: Folder = Path("certificates"),
+    signers: Signers = Path("certificates/allowed_signers"),
+    tables: Tables = DEFAULT_TABLES,
+) -> None:
+    """List the certificates, check them, and say for which cells they count.
+
+    Example: bat audit certificates
+    """
+    from bat.audit.certificates import check_certificates, print_certificates
+    from bat.audit.trace import todays_cells
+
+    cells = todays_cells(tables)
+    print_certificates(check_certificates(cells, folder, signers), cells)

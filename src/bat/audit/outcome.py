@@ -17,7 +17,7 @@ RERUNS = Path("results/audit/reruns")
 Compared = Literal["bytes", "tolerance", "form", "nothing"]
 Result = Literal["identical", "within tolerance", "same form", "different", "not rerun"]
 # What two machines or installations differ in, of what a run log says.
-_ENVIRONMENT = ("host", "machine", "system", "python", "cpu", "cores", "threads", "gpu")
+_ENVIRONMENT = ("host", "system", "python", "cpu", "cores", "threads", "gpu")
 _HARDWARE = ("cpu", "gpu", "threads")
 
 

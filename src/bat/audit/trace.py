@@ -24,16 +24,27 @@ def find_cell(cell: str, tables: Path) -> Cell:
     BatError
         If there is no such cell, or ``cells.json`` is not what the table's job wrote.
     """
-    path = tables / CELLS
-    if not path.is_file():
-        raise BatError(f"{path}: not there; build the table first: snakemake --cores 2")
-    verify_file(path, read_recipe(tables))
-    cells = read_cells(path)
+    cells = todays_cells(tables)
     name = cell.rpartition("#")[2]
     for entry in cells:
         if name in (entry.name, entry.record):
             return entry
     raise BatError(f"{name}: no such cell; there are {len(cells)}, e.g. {cells[0].name}")
+
+
+def todays_cells(tables: Path) -> list[Cell]:
+    """Return all cells of the main table.
+
+    Raises
+    ------
+    BatError
+        If there is no table, or ``cells.json`` is not what its job wrote.
+    """
+    path = tables / CELLS
+    if not path.is_file():
+        raise BatError(f"{path}: not there; build the table first: snakemake --cores 2")
+    verify_file(path, read_recipe(tables))
+    return read_cells(path)
 
 
 def print_trace(cell: str, tables: Path, *, verify: bool) -> None:
