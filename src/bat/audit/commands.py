@@ -136,3 +136,64 @@ def certificates(
 
     cells = todays_cells(tables)
     print_certificates(check_certificates(cells, folder, signers), cells)
+
+
+SomeCells = Annotated[
+    list[str] | None, typer.Option("--cells", help="Cell; repeat the option for more. Else all.")
+]
+
+
+@audit_app.command("crate")
+def crate(
+    out: Annotated[Path, typer.Option(help="New folder for the crate.")],
+    cells: SomeCells = None,
+    with_data: Annotated[
+        bool, typer.Option("--with-data", help="Include what jobs need to be done again.")
+    ] = False,
+    agent: Annotated[str | None, typer.Option(help="Who ran the jobs.")] = None,
+    tables: Tables = DEFAULT_TABLES,
+) -> None:
+    """Write the run as an RO-Crate (Provenance Run Crate 0.5), from the records of its jobs.
+
+    Example: bat audit crate --out crate --with-data
+    """
+    from bat.audit.crate import verify_crate, write_crate
+
+    document = write_crate(out, tables=tables, cells=cells or (), with_data=with_data, agent=agent)
+    print(f"{out}: {verify_crate(out)} files, {len(document['@graph'])} entities")  # noqa: T201
+
+
+@audit_app.command("rerun-crate")
+def rerun_crate(
+    crate: Annotated[Path, typer.Argument(help="Folder of a crate.")],
+    cells: SomeCells = None,
+    times: Times = 1,
+    chain: Chain = False,
+    with_this_code: WithThisCode = False,
+    fetch: Fetch = False,
+    scratch: Scratch = Path(),
+    keep: Keep = False,
+    out: Annotated[Path | None, typer.Option(help="File to write the outcome to.")] = None,
+) -> None:
+    """Do jobs again from a crate alone, and compare with the hashes in it.
+
+    Example: bat audit rerun-crate crate --cells bat-mini,cgp,speaker,accuracy
+    """
+    from bat.audit.crate import rerun_crate
+    from bat.audit.outcome import write_once
+    from bat.audit.rerun import Request, report
+    from bat.provenance.hashing import canonical_json
+
+    request = Request(
+        times=times,
+        chain=chain,
+        with_this_code=with_this_code,
+        fetch=fetch,
+        scratch=scratch,
+        keep=keep,
+        base=crate,
+    )
+    outcome = rerun_crate(crate, cells or (), request)
+    if out is not None:
+        write_once(out, canonical_json(outcome.model_dump(mode="json")))
+    report(outcome)
