@@ -746,7 +746,7 @@ def show(table: Annotated[Path, typer.Argument(help="Main table.")]) -> None:
 
     Example: bat show results/tables/main.csv
     """
-    from bat.audit.certificates import signs_of
+    from bat.audit.marks import signs_of
     from bat.evaluation.display import print_table
 
     signs, legend = signs_of(table.parent)

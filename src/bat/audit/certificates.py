@@ -5,7 +5,7 @@ chains, and says how they compared. It counts for a cell while that cell is made
 if it was signed by somebody whose key is known here, and was not made on the author's machine.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -13,9 +13,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from bat.audit.outcome import Outcome, RecordOutcome, now, write_once
-from bat.audit.trace import todays_cells
 from bat.errors import BatError
-from bat.evaluation.cells import CELLS, Cell
+from bat.evaluation.cells import Cell
 from bat.provenance.hashing import canonical_json, digest, sha256_of_file
 from bat.provenance.signature import Signer, sign, verify_signature
 
@@ -24,8 +23,6 @@ ALLOWED_SIGNERS = CERTIFICATES / "allowed_signers"
 NAMESPACE = "bat-certificate"
 REGISTER = Path("results/register")
 _SIGNATURE = ".sig"
-_SIGN = " ✓"
-State = Literal["author run", "independently rerun"]
 
 
 class Certificate(BaseModel):
@@ -213,61 +210,6 @@ def _why_not(certificate: Certificate, cell: Cell) -> str | None:
     return None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Mark:
-    """Who has made a cell.
-
-    Attributes
-    ----------
-    state
-        Whether somebody else reran it.
-    by
-        Who did.
-    chain
-        Whether they reran everything behind it, too.
-    certificates
-        File names of their certificates.
-    """
-
-    state: State
-    by: list[str]
-    chain: bool
-    certificates: list[str]
-
-
-def marks(cells: Iterable[Cell], certificates: Sequence[Checked]) -> dict[str, Mark]:
-    """Return the mark of each cell, by its name.
-
-    Parameters
-    ----------
-    certificates
-        As `check_certificates` returns them, for the same cells.
-    """
-    return {cell.name: _mark(cell.name, certificates) for cell in cells}
-
-
-def _mark(name: str, certificates: Sequence[Checked]) -> Mark:
-    counting = [one for one in certificates if name in one.counts_for]
-    made = [one.certificate for one in counting if one.certificate is not None]
-    return Mark(
-        state="independently rerun" if counting else "author run",
-        by=sorted({one.who for one in made}),
-        chain=any(one.outcome.chain for one in made),
-        certificates=[one.path.name for one in counting],
-    )
-
-
-def signs_of(tables: Path) -> tuple[dict[str, str], str]:
-    """Return a sign for every cell that others reran, by its name, and what it means."""
-    if not (tables / CELLS).is_file():
-        return {}, ""
-    cells = todays_cells(tables)
-    found = marks(cells, check_certificates(cells))
-    signs = {name: _SIGN for name, mark in found.items() if mark.state != "author run"}
-    counted = f"{len(signs)} of {len(cells)} cells"
-    return signs, f"{_SIGN.strip()} independently rerun ({counted}); the others: author run"
-
-
 def print_certificates(checked: Sequence[Checked], cells: Sequence[Cell]) -> None:
     """Print every certificate and what it is worth.
 
@@ -278,8 +220,10 @@ def print_certificates(checked: Sequence[Checked], cells: Sequence[Cell]) -> Non
     """
     for line in _lines(checked):
         print(line)  # noqa: T201
-    rerun = sum(mark.state != "author run" for mark in marks(cells, checked).values())
-    print(f"{len(checked)} certificates; {rerun} of {len(cells)} cells independently rerun")  # noqa: T201
+    rerun = {name for one in checked for name in one.counts_for}
+    print(  # noqa: T201
+        f"{len(checked)} certificates; {len(rerun)} of {len(cells)} cells independently rerun"
+    )
     wrong = [f"{one.path}: {problem}" for one in checked for problem in one.problems]
     if wrong:
         raise BatError(f"{len(wrong)} problems with certificates, the first: {wrong[0]}")

@@ -160,7 +160,7 @@ def crate(
     from bat.audit.crate import verify_crate, write_crate
 
     document = write_crate(out, tables=tables, cells=cells or (), with_data=with_data, agent=agent)
-    print(f"{out}: {verify_crate(out)} files, {len(document['@graph'])} entities")  # noqa: T201
+    print(f"{out}: {len(verify_crate(out))} files, {len(document['@graph'])} entities")  # noqa: T201
 
 
 @audit_app.command("rerun-crate")

@@ -11,7 +11,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote
 
-from bat.audit.crate_graph import METADATA, README, WORKFLOW, RunCrate
+from bat.audit.crate_graph import METADATA, README, RunCrate
+from bat.audit.crate_jobs import WORKFLOW
 from bat.audit.outcome import Outcome, write_once
 from bat.audit.rebuild import Record, chain_of, read_record
 from bat.audit.rerun import Request, rerun
@@ -150,27 +151,27 @@ def _found(path: Path) -> OutputFile:
 # The way back
 
 
-def verify_crate(crate: Path) -> int:
-    """Compare every file in a crate with what its metadata say; return how many there are.
+def verify_crate(crate: Path) -> set[Path]:
+    """Compare every file in a crate with what its metadata say; return their paths.
 
     Raises
     ------
     BatError
         Naming the first file that is missing, altered or outside of the crate.
     """
-    files = [entity for entity in _graph(crate) if _is_file_here(entity)]
-    for entity in track(files, "verifying"):
-        name = unquote(str(entity["@id"]))
-        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+    verified = set()
+    for entity in track([one for one in _graph(crate) if _is_file_here(one)], "verifying"):
+        name = PurePosixPath(unquote(str(entity["@id"])))
+        if name.is_absolute() or ".." in name.parts:
             raise BatError(f"{crate}: {name}: leads out of the crate")
         path = crate / name
         if not path.is_file():
             raise BatError(f"{path}: is missing from the crate")
-        if (found := sha256_of_file(path)) != entity.get("sha256"):
-            raise BatError(
-                f"{path}: altered: expected sha256 {entity.get('sha256')}, found {found}"
-            )
-    return len(files)
+        expected, found = entity.get("sha256"), sha256_of_file(path)
+        if found != expected:
+            raise BatError(f"{path}: altered: expected sha256 {expected}, found {found}")
+        verified.add(Path(name))
+    return verified
 
 
 def _graph(crate: Path) -> list[dict[str, Any]]:
@@ -206,9 +207,12 @@ def rerun_crate(crate: Path, cells: Sequence[str], request: Request) -> Outcome:
         If a file of the crate is not what the metadata say, a recipe does not stand in them, or an
         input is neither in the crate nor rebuilt.
     """
-    verify_crate(crate)
+    verified = verify_crate(crate)
     chosen = _cells(crate, cells)
     folders = list(dict.fromkeys(Path(folder) for cell in chosen for folder in cell.folders))
+    for folder in chain_of(folders, crate):
+        if folder / RECIPE not in verified:
+            raise BatError(f"{crate / folder / RECIPE}: does not stand in the crate's metadata")
     return rerun("; ".join(cell.name for cell in chosen), folders, request)
 
 

@@ -140,13 +140,16 @@ class Inputs:
     _verified: set[Path] = field(default_factory=set)
 
     def verify(self, record: Record) -> None:
-        """Compare every input of a record with what the record says of it.
+        """Compare a record's inputs, and its outputs as far as they are here, with the record.
 
         Raises
         ------
         BatError
-            Naming the input, and the expected and the found hash or record.
+            Naming the file, and the expected and the found hash or record.
         """
+        for made in record.recipe.outputs:
+            if (path := self.base / record.folder / made.name).is_file():
+                verify_file(path, record.recipe)
         for known in record.recipe.inputs:
             path = self.find(Path(known.path))
             maker = read_recipe(path.parent)
