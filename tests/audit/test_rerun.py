@@ -75,14 +75,14 @@ def test_a_second_outcome_leaves_the_first(here):
 def test_what_fetches_is_not_rerun_unasked(here):
     done = rerun(here, "download")
     assert done.returncode == 0
-    assert "not rerun (reads what lies outside of the working folder" in done.stdout
+    assert "not rerun (read what no job made" in done.stdout
     assert outcome(here)["records"][0]["result"] == "not rerun"
 
 
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
-        ("bat-mini,lp,speaker,mAP", "no such cell"),
+        ("bat-mini,lp,speaker,none", "no such cell"),
         ("convert", "no record of this stage"),
         ("results/probe", "has no recipe.json"),
     ],

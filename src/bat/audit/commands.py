@@ -45,7 +45,7 @@ WithThisCode = Annotated[
     bool,
     typer.Option("--with-this-code", help="Although code or packages are others now."),
 ]
-Fetch = Annotated[bool, typer.Option("--fetch", help="Also stages that read from outside.")]
+Fetch = Annotated[bool, typer.Option("--fetch", help="Also what came from the net or the user.")]
 Scratch = Annotated[Path | None, typer.Option(help="Where to rebuild.")]
 Keep = Annotated[bool, typer.Option("--keep", help="Leave what was rebuilt there.")]
 Times = Annotated[int, typer.Option(min=1, help="Rebuilds, which must repeat one another.")]

@@ -13,15 +13,15 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from types import ModuleType
 from typing import Any
 
 from bat.errors import BatError
-from bat.provenance.determinism import Tolerance
+from bat.provenance.determinism import EXACT, Tolerance
 from bat.provenance.environment import environment_lock
 from bat.provenance.recipe import RECIPE, RUN_LOG, Recipe, read_recipe, verify_file
 from bat.runtime import DIE_WITH_PARENT
 from bat.settings import recorded_settings, user_files
+from bat.stages import READS_CHAIN
 from bat.workflow import code_of_job
 
 # What says where the data come from is passed on; what says where things lie here is not.
@@ -47,22 +47,16 @@ class Record:
     log: Mapping[str, Any]
 
     @property
-    def stage(self) -> ModuleType:
-        """The stage's module, which says how a rebuild is to be compared."""
-        try:
-            return importlib.import_module(f"bat.stages.{self.recipe.stage}")
-        except ModuleNotFoundError:
-            raise BatError(f"{self.folder}: unknown stage {self.recipe.stage!r}") from None
-
-    @property
-    def fetches(self) -> bool:
-        """Whether the job read what lies outside of the working folder."""
-        return bool(getattr(self.stage, "FETCHES", False))
+    def begins_outside(self) -> bool:
+        """Whether no job made what this one read: it came from the net, or from the user."""
+        return not self.recipe.inputs
 
     def tolerance(self, name: str) -> Tolerance | None:
         """Return how far an output may be off where bits may differ; None: of its form only."""
-        tolerances: Mapping[str, Tolerance | None] = getattr(self.stage, "TOLERANCES", {})
-        return tolerances.get(name, Tolerance())
+        # only here, for it brings torch
+        stage = importlib.import_module(f"bat.stages.{self.recipe.stage}")
+        tolerances: Mapping[str, Tolerance | None] = getattr(stage, "TOLERANCES", {})
+        return tolerances.get(name, EXACT)
 
     def other_code(self) -> list[str]:
         """Name the modules that are not those on record: changed, new or gone."""
@@ -208,7 +202,7 @@ def rebuild(record: Record, inputs: Inputs, place: Path) -> Path:
 
 def _seen(record: Record) -> Iterator[Path]:
     """Yield the files that the job may see."""
-    if getattr(record.stage, "READS_CHAIN", False):
+    if record.recipe.stage in READS_CHAIN:
         for folder, recipe in chain_of([record.folder], record.base).items():
             if folder != record.folder:
                 yield from (folder / name for name in _files_of(recipe))

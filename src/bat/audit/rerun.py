@@ -38,7 +38,7 @@ class Request:
     with_this_code
         Whether to go on where code or environment are not those on record.
     fetch
-        Whether to rerun stages that read what lies outside of the working folder.
+        Whether to rerun what read from outside: the net, or files of the user.
     scratch
         Where to rebuild; None is a temporary folder in the working folder.
     keep
@@ -116,7 +116,7 @@ def _check_code(records: list[Record], request: Request) -> None:
     """Say what is not as on record before anything runs."""
     lines = []
     for record in records:
-        if record.fetches and not request.fetch:
+        if record.begins_outside and not request.fetch:
             continue
         if modules := record.other_code():
             lines.append(f"{record.folder}: made by other code: {_first_of(modules)}")
@@ -152,7 +152,7 @@ def _scratch(request: Request) -> Iterator[Path]:
 
 
 def _rerun_one(record: Record, inputs: Inputs, request: Request, place: Path) -> RecordOutcome:
-    if record.fetches and not request.fetch:
+    if record.begins_outside and not request.fetch:
         outcome = _not_rerun(record)
     else:
         inputs.verify(record)
@@ -181,7 +181,7 @@ def _not_rerun(record: Record) -> RecordOutcome:
         record=record.recipe.id,
         determinism=record.recipe.determinism,
         compared="nothing",
-        because="reads what lies outside of the working folder; rerun it with --fetch",
+        because="read what no job made, from the net or the user; rerun it with --fetch",
         result="not rerun",
         difference=None,
         files=[

@@ -33,8 +33,6 @@ from bat.settings import AcquireSettings
 from bat.stages.scratch import discard_scratch, hand_over, scratch_of
 
 DETERMINISM = "bitwise"
-# Goes to the net or to the user's disk: not repeated unasked.
-FETCHES = True
 _LOG = logging.getLogger(__name__)
 
 

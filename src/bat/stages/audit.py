@@ -13,8 +13,6 @@ from bat.provenance.recipe import Recipe
 from bat.settings import AuditSettings
 
 DETERMINISM = "bitwise"
-# Reads every record behind its inputs, not only the inputs.
-READS_CHAIN = True
 
 
 def run(job: Job, settings: AuditSettings) -> None:

@@ -13,8 +13,6 @@ from bat.provenance.job import Job
 from bat.settings import DownloadSettings
 
 DETERMINISM = "bitwise"
-# Goes to the net or to the user's disk: not repeated unasked.
-FETCHES = True
 
 
 def run(job: Job, settings: DownloadSettings) -> None:

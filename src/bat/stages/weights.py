@@ -9,8 +9,6 @@ from bat.settings import WeightsSettings
 from bat.stages.scratch import discard_scratch, hand_over, scratch_of
 
 DETERMINISM = "bitwise"
-# Goes to the net or to the user's disk: not repeated unasked.
-FETCHES = True
 
 
 def run(job: Job, settings: WeightsSettings) -> None:
