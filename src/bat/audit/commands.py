@@ -99,3 +99,162 @@ def publish_head(
     from bat.audit.head import publish_head as publish
 
     publish(out, key=key.expanduser() if key else None)
+
+
+Chain = Annotated[bool, typer.Option("--chain", help="Everything behind it too.")]
+WithThisCode = Annotated[
+    bool,
+    typer.Option("--with-this-code", help="Although code or packages are others now."),
+]
+Fetch = Annotated[bool, typer.Option("--fetch", help="Also what came from the net or the user.")]
+Scratch = Annotated[Path | None, typer.Option(help="Where to rebuild.")]
+Keep = Annotated[bool, typer.Option("--keep", help="Leave what was rebuilt there.")]
+Times = Annotated[int, typer.Option(min=1, help="Rebuilds, which must repeat one another.")]
+
+
+@audit_app.command("rerun")
+def rerun(
+    asked: Annotated[str, typer.Argument(help="Cell, stage, or folder of a record.")],
+    times: Times = 1,
+    chain: Chain = False,
+    with_this_code: WithThisCode = False,
+    fetch: Fetch = False,
+    scratch: Scratch = None,
+    keep: Keep = False,
+    tables: Tables = DEFAULT_TABLES,
+) -> None:
+    """Do recorded jobs again, from verified inputs, and compare with what is on record.
+
+    Example: bat audit rerun 'bat-mini,cgp,speaker,accuracy' --times 2
+    """
+    from bat.audit.outcome import store
+    from bat.audit.rerun import Request, folders_of, report, rerun
+
+    request = Request(
+        times=times,
+        chain=chain,
+        with_this_code=with_this_code,
+        fetch=fetch,
+        scratch=scratch,
+        keep=keep,
+    )
+    outcome = rerun(asked, folders_of(asked, tables), request)
+    print(f"kept as {store(outcome)}")  # noqa: T201
+    report(outcome)
+
+
+@audit_app.command("certify")
+def certify(
+    cells: Annotated[list[str], typer.Option("--cells", help="Cell; repeat the option for more.")],
+    out: Annotated[Path, typer.Option(help="File to write the certificate to.")],
+    name: Annotated[str, typer.Option(help="Who you are, as your key is known by.")],
+    key: Annotated[Path | None, typer.Option(help="SSH key to sign with.")] = None,
+    times: Times = 1,
+    chain: Chain = False,
+    with_this_code: WithThisCode = False,
+    fetch: Fetch = False,
+    scratch: Scratch = None,
+    tables: Tables = DEFAULT_TABLES,
+) -> None:
+    """Rerun cells on this machine and certify how they compared.
+
+    Example: bat audit certify --cells bat-mini,cgp,speaker,accuracy --name me@example.org
+    --key ~/.ssh/id_ed25519 --out certificates/me.json
+    """
+    from bat.audit.certificates import certify
+    from bat.audit.rerun import Request, report, rerun
+    from bat.audit.trace import find_cell
+
+    if out.exists():
+        raise BatError(f"{out}: is there already; nothing is overwritten")
+    found = [find_cell(cell, tables) for cell in cells]
+    folders = list(dict.fromkeys(Path(folder) for cell in found for folder in cell.folders))
+    request = Request(
+        times=times, chain=chain, with_this_code=with_this_code, fetch=fetch, scratch=scratch
+    )
+    outcome = rerun("; ".join(cell.name for cell in found), folders, request)
+    certify(found, outcome, who=name, out=out, key=key)
+    print(f"{out}: certificate of {len(outcome.records)} records")  # noqa: T201
+    report(outcome)
+
+
+Folder = Annotated[Path, typer.Option(help="Folder of certificates.")]
+Signers = Annotated[Path, typer.Option(help="Keys that are known here, one a line.")]
+
+
+@audit_app.command("certificates")
+def certificates(
+    folder: Folder = Path("certificates"),
+    signers: Signers = Path("certificates/allowed_signers"),
+    tables: Tables = DEFAULT_TABLES,
+) -> None:
+    """List the certificates, check them, and say for which cells they count.
+
+    Example: bat audit certificates
+    """
+    from bat.audit.certificates import check_certificates, print_certificates
+    from bat.audit.trace import todays_cells
+
+    cells = todays_cells(tables)
+    print_certificates(check_certificates(cells, folder, signers), cells)
+
+
+SomeCells = Annotated[
+    list[str] | None, typer.Option("--cells", help="Cell; repeat the option for more. Else all.")
+]
+
+
+@audit_app.command("crate")
+def crate(
+    out: Annotated[Path, typer.Option(help="New folder for the crate.")],
+    cells: SomeCells = None,
+    with_data: Annotated[
+        bool, typer.Option("--with-data", help="Include what jobs need to be done again.")
+    ] = False,
+    agent: Annotated[str | None, typer.Option(help="Who ran the jobs.")] = None,
+    tables: Tables = DEFAULT_TABLES,
+) -> None:
+    """Write the run as an RO-Crate (Provenance Run Crate 0.5), from the records of its jobs.
+
+    Example: bat audit crate --out crate --with-data
+    """
+    from bat.audit.crate import verify_crate, write_crate
+
+    document = write_crate(out, tables=tables, cells=cells or (), with_data=with_data, agent=agent)
+    print(f"{out}: {len(verify_crate(out))} files, {len(document['@graph'])} entities")  # noqa: T201
+
+
+@audit_app.command("rerun-crate")
+def rerun_crate(
+    crate: Annotated[Path, typer.Argument(help="Folder of a crate.")],
+    cells: SomeCells = None,
+    times: Times = 1,
+    chain: Chain = False,
+    with_this_code: WithThisCode = False,
+    fetch: Fetch = False,
+    scratch: Scratch = Path(),
+    keep: Keep = False,
+    out: Annotated[Path | None, typer.Option(help="File to write the outcome to.")] = None,
+) -> None:
+    """Do jobs again from a crate alone, and compare with the hashes in it.
+
+    Example: bat audit rerun-crate crate --cells bat-mini,cgp,speaker,accuracy
+    """
+    from bat.audit.crate import rerun_crate
+    from bat.audit.outcome import write_once
+    from bat.audit.rerun import Request, report
+    from bat.provenance.hashing import canonical_json
+
+    request = Request(
+        times=times,
+        chain=chain,
+        with_this_code=with_this_code,
+        fetch=fetch,
+        scratch=scratch,
+        keep=keep,
+        base=crate,
+    )
+    outcome = rerun_crate(crate, cells or (), request)
+    if out is not None:
+        write_once(out, canonical_json(outcome.model_dump(mode="json")))
+    report(outcome)

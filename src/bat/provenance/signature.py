@@ -31,7 +31,7 @@ class Signer:
     identity: str
 
 
-def sign(content: bytes, key: Path) -> bytes:
+def sign(content: bytes, key: Path, *, namespace: str = NAMESPACE) -> bytes:
     """Sign bytes with an SSH key.
 
     Parameters
@@ -40,6 +40,8 @@ def sign(content: bytes, key: Path) -> bytes:
         What to sign.
     key
         Private key, or public key of one that the ssh-agent holds.
+    namespace
+        What the signature is for.
 
     Returns
     -------
@@ -53,13 +55,15 @@ def sign(content: bytes, key: Path) -> bytes:
     """
     if not key.is_file():
         raise BatError(f"{key}: no such key; make one: ssh-keygen -t ed25519 -f {key}")
-    done = _ssh_keygen("sign", "-f", str(key), content=content)
+    done = _ssh_keygen("sign", "-n", namespace, "-f", str(key), content=content)
     if done.returncode != 0:
         raise BatError(f"{key}: ssh-keygen did not sign with it: {_said(done.stderr)}")
     return done.stdout
 
 
-def verify_signature(content: bytes, signature: Path, signer: Signer) -> str:
+def verify_signature(
+    content: bytes, signature: Path, signer: Signer, *, namespace: str = NAMESPACE
+) -> str:
     """Check a signature; return what ssh-keygen says of it, with the key's fingerprint.
 
     Raises
@@ -72,9 +76,9 @@ def verify_signature(content: bytes, signature: Path, signer: Signer) -> str:
             f"{signer.allowed}: no such file; it holds one key a line: NAME ssh-ed25519 AAAA..."
         )
     if not signature.is_file():
-        raise BatError(f"{signature}: is missing; the head is not signed")
+        raise BatError(f"{signature}: is missing; it is not signed")
     who = ("-I", signer.identity, "-f", str(signer.allowed), "-s", str(signature))
-    done = _ssh_keygen("verify", *who, content=content)
+    done = _ssh_keygen("verify", "-n", namespace, *who, content=content)
     if done.returncode != 0:
         raise BatError(
             f"{signature}: is not a signature by {signer.identity} of what it lies beside: "
@@ -84,7 +88,7 @@ def verify_signature(content: bytes, signature: Path, signer: Signer) -> str:
 
 
 def _ssh_keygen(action: str, *arguments: str, content: bytes) -> subprocess.CompletedProcess[bytes]:
-    command = ["ssh-keygen", "-Y", action, "-n", NAMESPACE, *arguments]
+    command = ["ssh-keygen", "-Y", action, *arguments]
     try:
         done = subprocess.run(
             command, input=content, capture_output=True, timeout=_PATIENCE_S, check=False
