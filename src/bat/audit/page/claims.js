@@ -1,0 +1,87 @@
+// Claims of the paper: each with its verdict, whether or not there is a number for it.
+
+const CLAIM_TEXTS = DATA.claims.map((claim) => [claim.id, claim.version, claim.place, claim.model,
+  claim.method, claim.task, claim.metric, claim.verdict, claim.reason].join(" ").toLowerCase());
+
+const printed = (claim) => claim.printed.toFixed(claim.decimals) +
+  (claim.spread === null ? "" : ` ± ${claim.spread}`);
+const attempted = (claim) => claim.verdict !== "not attempted";
+
+function chip(verdict) {
+  const known = VERDICTS[verdict] ?? { sign: "", tone: "none" };
+  return element("span", { class: `chip ${known.tone}` },
+    element("span", { "aria-hidden": "true" }, known.sign), ` ${verdict}`);
+}
+
+/** A claim in the panel of a number. */
+function claimView(claim) {
+  const record = claim.cell === null ? "" : recordId(DATA.cells[claim.cell].records[0]);
+  return element("div", { class: "claim-view" },
+    element("p", {}, chip(claim.verdict), element("span", { "data-claim": claim.id },
+      ` ${claim.place} (${claim.version}): ${claim.model} · ${claim.method} · ${claim.task} ${claim.metric}`)),
+    definitions([
+      ["The paper prints", element("span", { "data-claim": claim.id }, printed(claim))],
+      ["Ours", claim.value === null ? null : element("span", { "data-record": record },
+        `${percent(claim.value)}, interval ${percent(claim.low)} to ${percent(claim.high)}`)],
+      ["Margin", claim.margin === null ? null : element("span", { "data-claim": claim.id },
+        `± ${claim.margin.toFixed(2)} points`)],
+      ["Given", claim.given],
+      ["Scale", claim.scale],
+      ["Reason", element("span", { "data-claim": claim.id }, claim.reason)],
+    ], { class: "facts" }));
+}
+
+const CLAIM_COLUMNS = ["where", "claim", "printed", "ours", "verdict", "reason"];
+
+function buildClaims() {
+  const total = DATA.claims.length;
+  byId("claims").querySelector(".tools").hidden = !total;
+  byId("coverage").textContent = total
+    ? `${DATA.claims.filter(attempted).length} of ${total} printed values were attempted.`
+    : "Verdicts were not given yet: bat audit claims";
+  byId("coverage").dataset.claim = "all";
+  byId("statements").append(...statements());
+  if (!total) return;
+  const verdicts = Object.keys(VERDICTS).filter((verdict) =>
+    DATA.claims.some((claim) => claim.verdict === verdict));
+  options(byId("claim-verdict"), ["every verdict", ...verdicts]);
+  for (const id of ["claim-search", "claim-verdict"]) byId(id).addEventListener("input", showClaims);
+  const list = plainTable(CLAIM_COLUMNS, DATA.claims.map(claimRow), { numeric: [2, 3], caption: "Printed values" });
+  list.classList.add("claims");
+  byId("claim-list").append(list);
+  showClaims();
+}
+
+function claimRow(claim) {
+  const cell = claim.cell === null ? null : DATA.cells[claim.cell];
+  const what = `${claim.model} · ${claim.method} · ${claim.task} ${claim.metric}`;
+  return [
+    element("span", { "data-claim": claim.id }, `${claim.place}, ${claim.version}`),
+    cell ? element("a", { href: `#${address(`cell=${cellName(cell)}`)}` }, what) : what,
+    element("span", { "data-claim": claim.id }, printed(claim)),
+    cell && claim.value !== null ? element("span", { "data-record": recordId(cell.records[0]) },
+      `${percent(claim.value)} [${percent(claim.low)}, ${percent(claim.high)}]`) : "",
+    chip(claim.verdict),
+    element("span", { "data-claim": claim.id }, claim.reason),
+  ];
+}
+
+function showClaims() {
+  const words = byId("claim-search").value.toLowerCase().split(/\s+/).filter(Boolean);
+  const verdict = byId("claim-verdict").value;
+  let shown = 0;
+  [...byId("claim-list").querySelectorAll("tbody tr")].forEach((row, index) => {
+    const wanted = (!verdict || DATA.claims[index].verdict === verdict)
+      && words.every((word) => CLAIM_TEXTS[index].includes(word));
+    row.hidden = !wanted;
+    shown += wanted;
+  });
+  byId("claim-count").textContent = `${shown} of ${DATA.claims.length} claims`;
+}
+
+function statements() {
+  return DATA.statements.map((statement) => element("div", { class: "statement" },
+    element("p", {}, chip(statement.verdict), element("span", { "data-claim": statement.id }, ` ${statement.text}`)),
+    element("p", { class: "quiet", "data-claim": statement.id },
+      [statement.place, statement.reason, statement.scale].filter(Boolean).join(" · "))));
+}

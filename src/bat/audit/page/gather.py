@@ -1,0 +1,220 @@
+"""Gather what the page shows from the records on disk."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bat.audit.page.data import (
+    Cell,
+    Claim,
+    FoldValues,
+    Index,
+    PageData,
+    Problem,
+    Statement,
+    Verification,
+)
+from bat.audit.page.records import Records
+from bat.audit.page.tables import figures, ledgers, manifests
+from bat.errors import BatError
+from bat.evaluation import cells as table_cells
+from bat.evaluation.cells import CELLS, read_cells
+from bat.progress import track
+from bat.provenance.hashing import digest
+
+AUTHOR_RUN = "author run"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mark:
+    """Who ran a cell, in words."""
+
+    text: str = AUTHOR_RUN
+    independent: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judgement:
+    """What others say of the numbers; nothing where nobody said anything yet.
+
+    Attributes
+    ----------
+    claims, statements
+        Claims of the paper with their verdicts; claims name cells by their place in the table.
+    marks
+        By name of the cell; a cell without is the author's.
+    verification
+        Outcome of the last ``bat audit verify``.
+    """
+
+    claims: Sequence[Claim] = ()
+    statements: Sequence[Statement] = ()
+    marks: Mapping[str, Mark] = field(default_factory=dict)
+    verification: Verification | None = None
+
+
+def gather(
+    root: Path = Path(),
+    *,
+    tables: str = "results/tables",
+    figures_at: str = "results/figures",
+    audit_at: str = "results/audit",
+    params: str | None = None,
+    judgement: Judgement | None = None,
+) -> PageData:
+    """Read the table, everything behind it, and what is said of it.
+
+    Nothing is verified here but the links between records: files are not rehashed, and what is
+    wrong is shown, not refused.
+
+    Parameters
+    ----------
+    root
+        Folder that the workflow was run in.
+    tables, figures_at, audit_at
+        Folders in it.
+    params
+        Parameter file to name in commands, where it is not the default one.
+    judgement
+        Verdicts, marks and the last verification.
+
+    Raises
+    ------
+    BatError
+        Where there is no table, or it is no table.
+    """
+    path = root / tables / CELLS
+    if not path.is_file():
+        raise BatError(f"{path}: not there; build the table first: snakemake --cores 2")
+    said = judgement or Judgement()
+    numbers, records = read_cells(path), Records(root)
+    table, problems = records.add(tables), list[Problem]()
+    claims_of: dict[Index, list[Index]] = {}
+    for number, claim in enumerate(said.claims):
+        if claim.cell is not None:
+            claims_of.setdefault(claim.cell, []).append(number)
+    cells = [
+        _cell(cell, records, claims_of.get(place, []), said.marks.get(cell.name, Mark()), problems)
+        for place, cell in enumerate(track(numbers, "gathering"))
+    ]
+    drawn = figures(records, records.add(figures_at)) if (root / figures_at).is_dir() else []
+    verifications = [said.verification, _before_the_table(root, audit_at, records)]
+    known = [outcome for outcome in verifications if outcome is not None]
+    problems += _of_records(records)
+    problems += [_said(text, records) for outcome in known for text in outcome.problems]
+    return PageData(
+        params=params,
+        table=table,
+        confidence=_confidence(records, tables),
+        cells=cells,
+        claims=list(said.claims),
+        statements=list(said.statements),
+        problems=problems,
+        verifications=known,
+        ledgers=ledgers(records),
+        manifests=manifests(records),
+        figures=drawn,
+        records=records.records,
+        settings=records.settings.values,
+        environments=records.environments.values,
+        codes=records.codes,
+        modules=records.modules.values,
+        hashes=records.hashes.values,
+    )
+
+
+def _cell(
+    cell: table_cells.Cell,
+    records: Records,
+    claims: list[Index],
+    mark: Mark,
+    problems: list[Problem],
+) -> Cell:
+    behind = [records.add(folder) for folder in cell.folders]
+    ids = [records.recipes[f].id if f in records.recipes else "" for f in cell.folders]
+    now = ids[0] if len(ids) == 1 else digest(ids)
+    if now[: len(cell.record)] != cell.record:
+        problems.append(
+            Problem(
+                text=f"{cell.name}: the table was made from another version of its runs: "
+                f"record {cell.record} then, {now[:16] or 'none'} now",
+                records=behind,
+            )
+        )
+    folds: dict[str, FoldValues] = {}
+    for run in cell.runs:
+        of_fold = folds.setdefault(run.fold, FoldValues(fold=run.fold, seeds=[], values=[]))
+        of_fold.seeds.append(run.seed)
+        of_fold.values.append(round(100 * run.value, 2))
+    shown = cell.model_dump(include=set(Cell.model_fields) - {"record"})
+    return Cell(
+        **shown,
+        record=cell.record,
+        folds=list(folds.values()),
+        records=behind,
+        claims=claims,
+        mark=mark.text,
+        independent=mark.independent,
+    )
+
+
+def _of_records(records: Records) -> list[Problem]:
+    """Find records that cannot be read, and links that no longer fit."""
+    found = []
+    for index, record in enumerate(records.records):
+        if record.problem is not None:
+            found.append(Problem(text=record.problem, records=[index]))
+        for known in record.inputs:
+            maker = None if known.record is None else records.records[known.record]
+            if maker is None or maker.id is None:
+                continue
+            made = {output.name: output.sha256 for output in maker.outputs}
+            if maker.id != known.recipe or made.get(Path(known.path).name) != known.sha256:
+                text = f"{record.folder}: was made from another version of {known.path}"
+                found.append(Problem(text=text, records=[index]))
+    return found
+
+
+def _said(text: str, records: Records) -> Problem:
+    """Find the record that a line of a verification is about: it begins with a path."""
+    path = Path(text.partition(": ")[0])
+    for folder in (path, *path.parents):
+        index = records.known(folder.as_posix())
+        if index is not None:
+            return Problem(text=text, records=[index])
+    return Problem(text=text, records=[])
+
+
+def _before_the_table(root: Path, folder: str, records: Records) -> Verification | None:
+    """Return what the workflow itself rehashed before it made the table."""
+    path = root / folder / "verified.json"
+    content = _plain(path)
+    if content is None:
+        return None
+    record = records.add(folder)
+    run = records.records[record].run
+    return Verification(
+        what="before the table was made",
+        finished=None if run is None else run.finished,
+        files=content["files"],
+        bytes=content["bytes"],
+        problems=[],
+        record=record,
+    )
+
+
+def _plain(path: Path) -> dict[str, Any] | None:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def _confidence(records: Records, tables: str) -> float:
+    """Return the confidence of the table's intervals, from the settings of its record."""
+    recipe = records.recipes.get(tables)
+    settings = {} if recipe is None else recipe.settings
+    return float(settings.get("statistics", {}).get("confidence", 0.95))
