@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from bat.options import Tables
+from bat.options import Common, Tables
+from bat.runtime import limit_threads, start_log
 
 audit_app = typer.Typer(no_args_is_help=True, help="Trace and verify results.")
 DEFAULT_TABLES = Path("results/tables")
@@ -37,3 +38,22 @@ def verify(
     from bat.provenance.lineage import print_verification
 
     print_verification(folder or [Path("data"), Path("results")])
+
+
+Page = Annotated[Path, typer.Option(help="File of the page.")]
+
+
+@audit_app.command("page")
+def page(context: typer.Context, out: Page = Path("results/audit/index.html")) -> None:
+    """Make the audit page: every number with its lineage, in one file that needs no network.
+
+    A view of the records as they are; make it anew at any time.
+
+    Example: bat audit page
+    """
+    common = Common.of(context)
+    limit_threads(common.threads)
+    start_log(common.log)
+    from bat.audit.page.command import write_page
+
+    write_page(out, params=common.params)

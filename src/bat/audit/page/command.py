@@ -5,11 +5,16 @@ from pathlib import Path
 
 from bat.audit.page.gather import Judgement, gather
 from bat.audit.page.render import render
+from bat.options import Common
 from bat.progress import readable_bytes
 
 
 def write_page(
-    out: Path, *, root: Path = Path(), params: str | None = None, judgement: Judgement | None = None
+    out: Path,
+    *,
+    root: Path = Path(),
+    params: Path = Common.params,
+    judgement: Judgement | None = None,
 ) -> None:
     """Gather what there is and write the page; a reader never sees half of one.
 
@@ -25,7 +30,8 @@ def write_page(
     BatError
         Where there is no table yet.
     """
-    data = gather(root, params=params, judgement=judgement)
+    named = None if params == Common.params else params.as_posix()
+    data = gather(root, params=named, judgement=judgement)
     text = render(data)
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = out.with_name(f".{out.name}-{os.getpid()}")

@@ -133,7 +133,7 @@ def _cell(
     problems: list[Problem],
 ) -> Cell:
     behind = [records.add(folder) for folder in cell.folders]
-    ids = [records.recipes[f].id if f in records.recipes else "" for f in cell.folders]
+    ids = [records.ids.get(folder, "") for folder in cell.folders]
     now = ids[0] if len(ids) == 1 else digest(ids)
     if now[: len(cell.record)] != cell.record:
         problems.append(

@@ -41,16 +41,20 @@ function section(title, content) {
     element("summary", {}, title), content);
 }
 
+const INPUTS_SHOWN = 200;
+
 const files = (rows) => plainTable(["file", "size", "sha256"], rows, { numeric: [1] });
 
 function inputsOf(record, open) {
   if (!record.inputs.length) return element("p", {}, "Nothing that was made here: this is where it begins.");
-  return plainTable(["role", "file", "sha256"], record.inputs.map((known) => [
+  const table = plainTable(["role", "file", "sha256"], record.inputs.slice(0, INPUTS_SHOWN).map((known) => [
     known.role,
     known.record === null ? known.path : element("button", { type: "button", class: "link",
       click: () => open(known.record) }, known.path),
     hashText(hash(known.sha256)),
   ]));
+  const left = record.inputs.length - INPUTS_SHOWN;
+  return left > 0 ? element("div", {}, table, element("p", {}, `and ${whole(left)} more files`)) : table;
 }
 
 function codeOf(record) {

@@ -6,8 +6,8 @@ from typing import Any, Generic, TypeVar
 
 from bat.audit.page.data import Code, Index, Input, Output, Record, Run
 from bat.errors import BatError
-from bat.provenance.hashing import canonical_json, digest
-from bat.provenance.recipe import RUN_LOG, Recipe, read_recipe
+from bat.provenance.hashing import digest, sha256_of_file
+from bat.provenance.recipe import RECIPE, RUN_LOG, Recipe, read_recipe
 
 T = TypeVar("T")
 UNREADABLE = "no record"
@@ -28,7 +28,7 @@ class Shared(Generic[T]):
 
     def index(self, value: T) -> Index:
         """Return the place of a plain value, which is added where it is new."""
-        key = value if isinstance(value, str) else canonical_json(value)
+        key = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
         place = self._places.setdefault(key, len(self.values))
         if place == len(self.values):
             self.values.append(value)
@@ -51,12 +51,13 @@ class Records:
         self._root = root
         self.records: list[Record] = []
         self.recipes: dict[str, Recipe] = {}
+        self.ids: dict[str, str] = {}
         self.hashes = Shared[str]()
         self.settings = Shared[Any]()
         self.environments = Shared[dict[str, Any]]()
         self.modules = Shared[tuple[str, Index]]()
         self.codes: list[Code] = []
-        self._codes: dict[str, Index] = {}
+        self._codes: dict[tuple[tuple[str, str], ...], Index] = {}
         self._places: dict[str, Index] = {}
 
     def add(self, folder: str) -> Index:
@@ -66,7 +67,9 @@ class Records:
             here = pending[-1]
             makers = [] if here in self._places or here in entered else self._makers(here)
             entered.add(here)  # in honest records no folder is behind itself
-            waiting = [maker for maker in makers if maker not in self._places and maker not in entered]
+            waiting = [
+                maker for maker in makers if maker not in self._places and maker not in entered
+            ]
             if waiting:
                 pending.extend(waiting)
                 continue
@@ -91,6 +94,8 @@ class Records:
                 self.recipes[folder] = read_recipe(self._root / folder)
             except BatError:
                 return []
+            # What was read is canonical, so the hash of the file is the id.
+            self.ids[folder] = sha256_of_file(self._root / folder / RECIPE)
         makers = [Path(known.path).parent.as_posix() for known in self.recipes[folder].inputs]
         return list(dict.fromkeys(makers))
 
@@ -100,7 +105,7 @@ class Records:
             return Record(folder=folder, id=None, stage=UNREADABLE, problem=self._complaint(folder))
         return Record(
             folder=folder,
-            id=self.hashes.index(recipe.id),
+            id=self.hashes.index(self.ids[folder]),
             stage=recipe.stage,
             selection=recipe.selection,
             settings=self.settings.index(recipe.settings),
@@ -132,15 +137,15 @@ class Records:
         return ""
 
     def _code(self, code: dict[str, str]) -> Index:
-        whole = digest(code)
-        if whole not in self._codes:
+        key = tuple(code.items())
+        if key not in self._codes:
             modules = [
                 self.modules.index((name, self.hashes.index(sha256)))
                 for name, sha256 in code.items()
             ]
-            self._codes[whole] = len(self.codes)
-            self.codes.append(Code(digest=self.hashes.index(whole), modules=modules))
-        return self._codes[whole]
+            self._codes[key] = len(self.codes)
+            self.codes.append(Code(digest=self.hashes.index(digest(code)), modules=modules))
+        return self._codes[key]
 
     def _run(self, folder: str) -> Run | None:
         path = self._root / folder / RUN_LOG

@@ -59,11 +59,7 @@ def _ledger(records: Records, index: Index, path: Path) -> Ledger:
 
 def _manifest(records: Records, index: Index, path: Path) -> Manifest:
     counts = (
-        pl.scan_parquet(path)
-        .select("part")
-        .group_by("part", maintain_order=True)
-        .len()
-        .collect()
+        pl.scan_parquet(path).select("part").group_by("part", maintain_order=True).len().collect()
     )
     return Manifest(
         record=index,
