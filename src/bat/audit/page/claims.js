@@ -3,12 +3,14 @@
 const CLAIM_TEXTS = DATA.claims.map((claim) => [claim.id, claim.version, claim.place, claim.model,
   claim.method, claim.task, claim.metric, claim.verdict, claim.reason].join(" ").toLowerCase());
 
-const printed = (claim) => claim.printed.toFixed(claim.decimals) +
+const printed = (claim) => claim.printed +
   (claim.spread === null ? "" : ` ± ${claim.spread}`);
+const ours = (claim) => claim.ours.toFixed(claim.cell === null ? claim.decimals : 2) +
+  (claim.low === null ? "" : ` [${percent(claim.low)}, ${percent(claim.high)}]`);
 const attempted = (claim) => claim.verdict !== "not attempted";
 
 function chip(verdict) {
-  const known = VERDICTS[verdict] ?? { sign: "", tone: "none" };
+  const known = VERDICTS[verdict] ?? HOLDINGS[verdict] ?? { sign: "", tone: "none" };
   return element("span", { class: `chip ${known.tone}` },
     element("span", { "aria-hidden": "true" }, known.sign), ` ${verdict}`);
 }
@@ -21,8 +23,7 @@ function claimView(claim) {
       ` ${claim.place} (${claim.version}): ${claim.model} · ${claim.method} · ${claim.task} ${claim.metric}`)),
     definitions([
       ["The paper prints", element("span", { "data-claim": claim.id }, printed(claim))],
-      ["Ours", claim.value === null ? null : element("span", { "data-record": record },
-        `${percent(claim.value)}, interval ${percent(claim.low)} to ${percent(claim.high)}`)],
+      ["Ours", claim.ours === null ? null : element("span", { "data-record": record }, ours(claim))],
       ["Margin", claim.margin === null ? null : element("span", { "data-claim": claim.id },
         `± ${claim.margin.toFixed(2)} points`)],
       ["Given", claim.given],
@@ -59,8 +60,8 @@ function claimRow(claim) {
     element("span", { "data-claim": claim.id }, `${claim.place}, ${claim.version}`),
     cell ? element("a", { href: `#${address(`cell=${cellName(cell)}`)}` }, what) : what,
     element("span", { "data-claim": claim.id }, printed(claim)),
-    cell && claim.value !== null ? element("span", { "data-record": recordId(cell.records[0]) },
-      `${percent(claim.value)} [${percent(claim.low)}, ${percent(claim.high)}]`) : "",
+    claim.ours === null ? "" : element("span", cell ? { "data-record": recordId(cell.records[0]) }
+      : { "data-claim": claim.id }, ours(claim)),
     chip(claim.verdict),
     element("span", { "data-claim": claim.id }, claim.reason),
   ];
@@ -80,8 +81,15 @@ function showClaims() {
 }
 
 function statements() {
-  return DATA.statements.map((statement) => element("div", { class: "statement" },
-    element("p", {}, chip(statement.verdict), element("span", { "data-claim": statement.id }, ` ${statement.text}`)),
-    element("p", { class: "quiet", "data-claim": statement.id },
-      [statement.place, statement.reason, statement.scale].filter(Boolean).join(" · "))));
+  return DATA.statements.map((statement) => element("details", { class: "statement", "data-claim": statement.id },
+    element("summary", {}, statement.text, " ", chip(statement.holding)),
+    element("p", { class: "quiet" },
+      [statement.place, statement.reason, statement.printed].filter(Boolean).join("; ")),
+    statement.findings.length ? plainTable(["difference", "found", "outcome", "at the scale of"],
+      statement.findings.map((finding) => [finding.what, difference(finding), chip(finding.holding),
+        [finding.scale, finding.given].filter(Boolean).join("; ")]), { numeric: [1] }) : null));
 }
+
+const signed = (value) => (value < 0 ? "−" : "+") + Math.abs(value).toFixed(2);
+const difference = ({ difference: value, low, high }) => (value === null ? "" : signed(value)
+  + (low === null ? "" : ` [${signed(low)}, ${signed(high)}]`));

@@ -9,6 +9,9 @@ const VERDICTS = {
   undecided: { sign: "?", tone: "unsure", text: "undecided" },
   "not attempted": { sign: "–", tone: "none", text: "not attempted" },
 };
+const HOLDINGS = {
+  holds: { sign: "✓", tone: "good" }, "does not hold": { sign: "✗", tone: "bad" },
+};
 const NO_CLAIM = "no claim";
 // The verdict that a cell with several claims is shown with: the worst comes first.
 const WORST_FIRST = ["different", "undecided", "not attempted", "equivalent", "identical"];

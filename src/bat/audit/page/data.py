@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 Verdict = Literal["identical", "equivalent", "different", "undecided", "not attempted"]
+Holding = Literal["holds", "does not hold", "undecided", "not attempted"]
 Index = int
 
 
@@ -134,8 +135,14 @@ class Cell(Plain):
 class Claim(Plain):
     """A printed value of the paper, and whether it holds here.
 
-    ``cell`` is the index of the cell that it was compared with; value, low, high, margin are of
-    that cell, in percent.
+    Attributes
+    ----------
+    printed
+        The value as the paper writes it.
+    cell
+        Index of the cell that it was compared with; None for a cost, or where there is none.
+    ours, low, high, margin
+        In percent and points, for a cost in its unit.
     """
 
     id: str
@@ -145,34 +152,53 @@ class Claim(Plain):
     method: str
     task: str
     metric: str
-    printed: float
+    value: float
     spread: float | None
     decimals: int
+    source: str
+    note: str
+    printed: str
     verdict: Verdict
     reason: str
     cell: Index | None
-    value: float | None
+    ours: float | None
     low: float | None
     high: float | None
     margin: float | None
-    n_seeds: int | None
-    n_folds: int | None
-    n_clips: int | None
+    n_seeds: int
+    n_folds: int
+    n_clips: int
     given: str
     scale: str
-    command: str
+    command: str | None
+
+
+class Finding(Plain):
+    """One difference that a statement is about, in points or blocks."""
+
+    what: str
+    holding: Holding
+    reason: str
+    difference: float | None
+    low: float | None
+    high: float | None
+    given: str
+    scale: str
 
 
 class Statement(Plain):
-    """A qualitative claim of the paper, tested at the scale that was run."""
+    """What the paper says in words, tested at the scale that was run.
+
+    ``printed`` says whether the paper's own values agree with it.
+    """
 
     id: str
     text: str
     place: str
-    verdict: str
+    holding: Holding
     reason: str
-    scale: str
-    records: list[Index]
+    printed: str
+    findings: list[Finding]
 
 
 class Reason(Plain):

@@ -1,21 +1,18 @@
 """Gather what the page shows from the records on disk."""
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from bat.audit.page.data import (
     Cell,
-    Claim,
     FoldValues,
     Index,
     PageData,
     Problem,
-    Statement,
     Verification,
 )
+from bat.audit.page.judgement import Judgement, Mark
 from bat.audit.page.records import Records
 from bat.audit.page.tables import figures, ledgers, manifests
 from bat.errors import BatError
@@ -24,43 +21,11 @@ from bat.evaluation.cells import CELLS, read_cells
 from bat.progress import track
 from bat.provenance.hashing import digest
 
-AUTHOR_RUN = "author run"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Mark:
-    """Who ran a cell, in words."""
-
-    text: str = AUTHOR_RUN
-    independent: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class Judgement:
-    """What others say of the numbers; nothing where nobody said anything yet.
-
-    Attributes
-    ----------
-    claims, statements
-        Claims of the paper with their verdicts; claims name cells by their place in the table.
-    marks
-        By name of the cell; a cell without is the author's.
-    verification
-        Outcome of the last ``bat audit verify``.
-    """
-
-    claims: Sequence[Claim] = ()
-    statements: Sequence[Statement] = ()
-    marks: Mapping[str, Mark] = field(default_factory=dict)
-    verification: Verification | None = None
+TABLES, FIGURES, AUDIT = Path("results/tables"), Path("results/figures"), Path("results/audit")
 
 
 def gather(
-    root: Path = Path(),
     *,
-    tables: str = "results/tables",
-    figures_at: str = "results/figures",
-    audit_at: str = "results/audit",
     params: str | None = None,
     judgement: Judgement | None = None,
 ) -> PageData:
@@ -71,10 +36,6 @@ def gather(
 
     Parameters
     ----------
-    root
-        Folder that the workflow was run in.
-    tables, figures_at, audit_at
-        Folders in it.
     params
         Parameter file to name in commands, where it is not the default one.
     judgement
@@ -85,12 +46,12 @@ def gather(
     BatError
         Where there is no table, or it is no table.
     """
-    path = root / tables / CELLS
+    path = TABLES / CELLS
     if not path.is_file():
         raise BatError(f"{path}: not there; build the table first: snakemake --cores 2")
     said = judgement or Judgement()
-    numbers, records = read_cells(path), Records(root)
-    table, problems = records.add(tables), list[Problem]()
+    numbers, records = read_cells(path), Records()
+    table, problems = records.add(TABLES.as_posix()), list[Problem]()
     claims_of: dict[Index, list[Index]] = {}
     for number, claim in enumerate(said.claims):
         if claim.cell is not None:
@@ -99,15 +60,16 @@ def gather(
         _cell(cell, records, claims_of.get(place, []), said.marks.get(cell.name, Mark()), problems)
         for place, cell in enumerate(track(numbers, "gathering"))
     ]
-    drawn = figures(records, records.add(figures_at)) if (root / figures_at).is_dir() else []
-    verifications = [said.verification, _before_the_table(root, audit_at, records)]
+    drawn = figures(records, records.add(FIGURES.as_posix())) if FIGURES.is_dir() else []
+    verifications = [said.verification, _before_the_table(records)]
     known = [outcome for outcome in verifications if outcome is not None]
     problems += _of_records(records)
+    problems += [_said(text, records) for text in said.complaints]
     problems += [_said(text, records) for outcome in known for text in outcome.problems]
     return PageData(
         params=params,
         table=table,
-        confidence=_confidence(records, tables),
+        confidence=_confidence(records),
         cells=cells,
         claims=list(said.claims),
         statements=list(said.statements),
@@ -187,13 +149,13 @@ def _said(text: str, records: Records) -> Problem:
     return Problem(text=text, records=[])
 
 
-def _before_the_table(root: Path, folder: str, records: Records) -> Verification | None:
+def _before_the_table(records: Records) -> Verification | None:
     """Return what the workflow itself rehashed before it made the table."""
-    path = root / folder / "verified.json"
+    path = AUDIT / "verified.json"
     content = _plain(path)
     if content is None:
         return None
-    record = records.add(folder)
+    record = records.add(AUDIT.as_posix())
     run = records.records[record].run
     return Verification(
         what="before the table was made",
@@ -213,8 +175,8 @@ def _plain(path: Path) -> dict[str, Any] | None:
     return content if isinstance(content, dict) else None
 
 
-def _confidence(records: Records, tables: str) -> float:
+def _confidence(records: Records) -> float:
     """Return the confidence of the table's intervals, from the settings of its record."""
-    recipe = records.recipes.get(tables)
+    recipe = records.recipes.get(TABLES.as_posix())
     settings = {} if recipe is None else recipe.settings
     return float(settings.get("statistics", {}).get("confidence", 0.95))

@@ -40,15 +40,9 @@ class Records:
 
     A folder whose recipe is absent or damaged becomes a record that says so: the page shows what
     is there.
-
-    Parameters
-    ----------
-    root
-        Folder that the paths in the records are relative to.
     """
 
-    def __init__(self, root: Path = Path()) -> None:
-        self._root = root
+    def __init__(self) -> None:
         self.records: list[Record] = []
         self.recipes: dict[str, Recipe] = {}
         self.ids: dict[str, str] = {}
@@ -86,16 +80,16 @@ class Records:
 
     def path(self, index: Index, name: str) -> Path:
         """Return where a file of a record lies."""
-        return self._root / self.records[index].folder / name
+        return Path(self.records[index].folder, name)
 
     def _makers(self, folder: str) -> list[str]:
         if folder not in self.recipes:
             try:
-                self.recipes[folder] = read_recipe(self._root / folder)
+                self.recipes[folder] = read_recipe(Path(folder))
             except BatError:
                 return []
             # What was read is canonical, so the hash of the file is the id.
-            self.ids[folder] = sha256_of_file(self._root / folder / RECIPE)
+            self.ids[folder] = sha256_of_file(Path(folder, RECIPE))
         makers = [Path(known.path).parent.as_posix() for known in self.recipes[folder].inputs]
         return list(dict.fromkeys(makers))
 
@@ -131,7 +125,7 @@ class Records:
 
     def _complaint(self, folder: str) -> str:
         try:
-            read_recipe(self._root / folder)
+            read_recipe(Path(folder))
         except BatError as error:
             return str(error)
         return ""
@@ -148,7 +142,7 @@ class Records:
         return self._codes[key]
 
     def _run(self, folder: str) -> Run | None:
-        path = self._root / folder / RUN_LOG
+        path = Path(folder, RUN_LOG)
         try:
             log = json.loads(path.read_text(encoding="utf-8"), parse_constant=str)
         except (OSError, ValueError):

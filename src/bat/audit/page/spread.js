@@ -7,7 +7,7 @@ function spread(cell) {
   const values = cell.folds.flatMap((fold) => fold.values);
   const width = Math.min(SPREAD.most, document.documentElement.clientWidth - 40);
   const left = 20 + SPREAD.name * Math.min(17, Math.max(...cell.folds.map(({ fold }) => fold.length)));
-  const scale = scaleOf(left, width - SPREAD.right, [...values, cell.low, cell.high, ...claims.map((claim) => claim.printed)]);
+  const scale = scaleOf(left, width - SPREAD.right, [...values, cell.low, cell.high, ...claims.map((claim) => claim.value)]);
   const height = SPREAD.top + cell.folds.length * SPREAD.line + 30;
   const record = { "data-record": recordId(cell.records[0]) };
   const figure = drawing("svg", { class: "spread", width, height, viewBox: `0 0 ${width} ${height}`,
@@ -26,7 +26,7 @@ function spread(cell) {
       drawing("text", { x: scale(tick), y: bottom + 19, "text-anchor": "middle" }, `${tick} %`))),
     drawing("line", { class: "axis", x1: left, x2: width - SPREAD.right, y1: bottom, y2: bottom }),
     ...cell.folds.flatMap((fold, place) => foldLine(fold, SPREAD.top + (place + 0.5) * SPREAD.line, scale, left, width)),
-    ...claims.map((claim) => claimMark(claim, scale(claim.printed), bottom)),
+    ...claims.map((claim) => claimMark(claim, scale(claim.value), bottom)),
   );
   return figure;
 }
@@ -44,7 +44,7 @@ function foldLine(fold, y, scale, left, width) {
 
 function claimMark(claim, x, bottom) {
   return drawing("path", { class: "claim", d: `M${x} ${bottom - 6}l6 6l-6 6l-6 -6z` },
-    drawing("title", {}, `the paper: ${claim.printed.toFixed(claim.decimals)} %`));
+    drawing("title", {}, `the paper: ${claim.printed} %`));
 }
 
 /** Map percent to a place between left and right, with round ticks. */
