@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import io
 import itertools
 import json
 from collections.abc import Sequence
@@ -34,7 +35,8 @@ RUN = {
 class Made:
     """An experiment in a folder, written record by record.
 
-    ``names`` go through everything that a page shows: one of them can be put anywhere.
+    ``centres`` are means and deviations of single cells, which are drawn else. Every name and
+    note is free, so that a test can put anything anywhere.
     """
 
     root: Path
@@ -47,99 +49,138 @@ class Made:
     recording: str = "meeting-0/speaker-5/2704915-2705303"
     dataset: str = "meetings"
     note: str = "made"
+    clips: int = 1125
+    clip_deviation: float = 0.01
+    centres: dict[str, tuple[float, float]] = field(default_factory=dict)
     recipes: dict[str, Recipe] = field(default_factory=dict)
 
     def write(self) -> "Made":
         """Write the whole experiment."""
         source, pcm = f"data/source/{self.dataset}", f"data/pcm/{self.dataset}"
-        self.record(source, "download", {"dataset": self.dataset}, {"archive": b"archive"})
-        ledger = {"ledger.parquet": self._ledger(), "pcm.npy": b"pcm"}
-        self.record(
-            pcm, "resample", {"dataset": self.dataset}, ledger, {"source": [f"{source}/archive"]}
-        )
+        of_set = {"dataset": self.dataset}
+        self.record(source, "download", of_set, {"archive": b"archive"})
+        recordings = {"ledger.parquet": self._ledger(), "pcm.npy": b"pcm"}
+        self.record(pcm, "resample", of_set, recordings, {"source": [f"{source}/archive"]})
         for task in self.tasks:
             self._data(task, pcm)
         for model in self.models:
             self._encoders(model)
-        cells = [
-            cell
-            for model, method, task in itertools.product(self.models, self.methods, self.tasks)
-            for cell in self._cells(model, method, task)
-        ]
-        results = [
-            f"{folder}/metrics.json"
-            for folder in dict.fromkeys(f for c in cells for f in c.folders)
-        ]
-        numbers = b"model,block,weight\n" + b"".join(
-            f"{m},1,0.5\n".encode() for m in self.models[:2]
-        )
-        self.record(FIGURES, "figure", {}, {"blocks.png": PIXEL, "blocks.csv": numbers},
-                    {"metrics": results[:1]})  # fmt: skip
-        verified = {"records": {}, "files": len(results), "bytes": 123_456}
-        self.record(AUDIT, "audit", {}, {"verified.json": canonical_json(verified).encode()},
-                    {"results": results})  # fmt: skip
-        table = canonical_json([cell.model_dump(mode="json") for cell in cells]).encode()
-        self.record(TABLES, "table", {}, {CELLS: table, "main.csv": b"model,method\n"},
-                    {"metrics": results, "audit": [f"{AUDIT}/verified.json"]},
-                    settings={"statistics": {"confidence": 0.95}})  # fmt: skip
+        every = itertools.product(self.models, self.methods, self.tasks)
+        self._results([cell for names in every for cell in self._cells(*names)])
         return self
 
     def _data(self, task: str, pcm: str) -> None:
-        manifest, cache = f"data/manifest/{task}", f"data/spectrograms/bat/{task}"
-        self.record(manifest, "prepare", {"task": task}, {"manifest.parquet": self._manifest()},
-                    {"ledger": [f"{pcm}/ledger.parquet"]})  # fmt: skip
-        self.record(cache, "frontend", {"frontend": "bat", "task": task},
-                    {"spectrograms.safetensors": f"spectrograms of {task}".encode()},
-                    {"manifest": [f"{manifest}/manifest.parquet"], "pcm": [f"{pcm}/pcm.npy"]})  # fmt: skip
+        manifest, of_task = f"data/manifest/{task}", {"task": task}
+        clips = {"manifest.parquet": self._manifest()}
+        self.record(manifest, "prepare", of_task, clips, {"ledger": [f"{pcm}/ledger.parquet"]})
+        self.record(
+            f"data/spectrograms/bat/{task}",
+            "frontend",
+            {"frontend": "bat", **of_task},
+            {"spectrograms.safetensors": f"spectrograms of {task}".encode()},
+            {"manifest": [f"{manifest}/manifest.parquet"], "pcm": [f"{pcm}/pcm.npy"]},
+        )
 
     def _encoders(self, model: str) -> None:
-        heard = f"data/spectrograms/bat/{self.tasks[0]}/spectrograms.safetensors"
+        heard = [f"data/spectrograms/bat/{task}/spectrograms.safetensors" for task in self.tasks]
         for group in ("early", "late"):
-            folder = f"results/pretrain/{model}/{group}"
-            self.record(folder, "pretrain", {"model": model, "group": group},
-                        {"encoder.safetensors": f"{model} {group}".encode()}, {"spectrograms": [heard]},
-                        settings={"note": self.note})  # fmt: skip
-            for task in self.tasks:
-                self.record(f"data/tokens/{model}/{group}/{task}", "embed",
-                            {"model": model, "group": group, "task": task},
-                            {"tokens.safetensors": f"{model} {group} {task}".encode()},
-                            {"encoder": [f"{folder}/encoder.safetensors"],
-                             "spectrograms": [f"data/spectrograms/bat/{task}/spectrograms.safetensors"]})  # fmt: skip
+            folder, of_encoder = (
+                f"results/pretrain/{model}/{group}",
+                {"model": model, "group": group},
+            )
+            weights = {"encoder.safetensors": f"{model} {group}".encode()}
+            read = {"spectrograms": heard[:1]}
+            settings = {"note": self.note}
+            self.record(folder, "pretrain", of_encoder, weights, read, settings=settings)
+            for task, spectrograms in zip(self.tasks, heard, strict=True):
+                self.record(
+                    f"data/tokens/{model}/{group}/{task}",
+                    "embed",
+                    {**of_encoder, "task": task},
+                    {"tokens.safetensors": f"{model} {group} {task}".encode()},
+                    {"encoder": [f"{folder}/encoder.safetensors"], "spectrograms": [spectrograms]},
+                )
+
+    def _results(self, cells: list[Cell]) -> None:
+        folders = dict.fromkeys(folder for cell in cells for folder in cell.folders)
+        results = [f"{folder}/metrics.json" for folder in folders]
+        numbers = "".join(f"{model},1,0.5\n" for model in self.models[:2])
+        drawn = {"blocks.png": PIXEL, "blocks.csv": f"model,block,weight\n{numbers}".encode()}
+        self.record(FIGURES, "figure", {}, drawn, {"metrics": results[:1]})
+        verified = {"records": {}, "files": len(results), "bytes": 123_456}
+        report = {"verified.json": canonical_json(verified).encode()}
+        self.record(AUDIT, "audit", {}, report, {"results": results})
+        table = canonical_json([cell.model_dump(mode="json") for cell in cells]).encode()
+        self.record(
+            TABLES,
+            "table",
+            {},
+            {CELLS: table, "main.csv": b"model,method\n"},
+            {"metrics": results, "audit": [f"{AUDIT}/verified.json"]},
+            settings={"statistics": {"confidence": 0.95}},
+        )
 
     def _cells(self, model: str, method: str, task: str) -> list[Cell]:
         folder = f"results/probe/{model}/{task}/{method}/all"
-        tokens = [
-            f"data/tokens/{model}/{group}/{task}/tokens.safetensors" for group in ("early", "late")
-        ]
+        tokens = [f"data/tokens/{model}/{g}/{task}/tokens.safetensors" for g in ("early", "late")]
         runs = [
             {"fold": fold, "seed": seed, "group": "late", "train": list(self.folds), "test": [fold]}
             for fold in self.folds
             for seed in self.seeds
         ]
-        name = f"{model} {method} {task}"
+        values = {m: self._values(f"{model},{method},{task},{m}", len(runs)) for m in self.metrics}
+        results = [
+            {
+                "fold": run["fold"],
+                "seed": run["seed"],
+                "metrics": {m: float(values[m][n]) for m in self.metrics},
+            }
+            for n, run in enumerate(runs)
+        ]
+        name = f"{model} {method} {task}".encode()
+        files = {
+            "heads.safetensors": b"heads of " + name,
+            "predictions.parquet": b"predictions of " + name,
+            "metrics.json": json.dumps({"runs": results}).encode(),
+        }
         recipe = self.record(
-            folder, "probe", {"model": model, "task": task, "method": method, "part": "all"},
-            {"heads.safetensors": f"heads {name}".encode(), "predictions.parquet": f"predictions {name}".encode(),
-             "metrics.json": f"metrics {name}".encode()},
+            folder,
+            "probe",
+            {"model": model, "task": task, "method": method, "part": "all"},
+            files,
             {"manifest": [f"data/manifest/{task}/manifest.parquet"], "tokens": tokens},
             settings={"probe": {"kind": method, "steps": 200, "learning_rate": 0.1}, "runs": runs},
-        )  # fmt: skip
-        return [self._cell(model, method, task, metric, recipe, folder) for metric in self.metrics]
-
-    def _cell(self, model, method, task, metric, recipe, folder) -> Cell:
-        draw = np.random.default_rng([*f"{model} {method} {task} {metric}".encode()])
-        values = np.round(
-            draw.uniform(0.3, 0.9) + draw.normal(0, 0.05, len(self.folds) * len(self.seeds)), 4
         )
-        mean = round(100 * float(values.mean()), 2)
-        pairs = itertools.product(self.folds, self.seeds)
+        return [
+            self._cell((model, method, task, metric), of_metric, recipe, folder)
+            for metric, of_metric in values.items()
+        ]
+
+    def _values(self, name: str, count: int) -> np.ndarray:
+        draw = np.random.default_rng([*name.encode()])
+        centre, deviation = self.centres.get(name, (draw.uniform(0.3, 0.9), 0.05))
+        return np.round(centre + draw.normal(0, deviation, count), 4)
+
+    def _cell(self, key, values, recipe, folder) -> Cell:
+        mean, std = float(values.mean()), float(values.std(ddof=1))
+        percent = {"mean": mean, "std": std, "low": mean - 0.02, "high": mean + 0.02}
+        runs = itertools.product(self.folds, self.seeds)
         return Cell(
-            model=model, method=method, task=task, metric=metric, value=float(values.mean()),
-            runs=[RunValue(fold=f, seed=s, value=float(v)) for (f, s), v in zip(pairs, values, strict=True)],
-            clip_deviation=0.01, mean=mean, std=round(100 * float(values.std(ddof=1)), 2),
-            low=round(mean - 2, 2), high=round(mean + 2, 2), n_clips=1125, n_folds=len(self.folds),
-            n_seeds=len(self.seeds), comparison_set=None, record=recipe.id[:16], folders=[folder],
-        )  # fmt: skip
+            **dict(zip(("model", "method", "task", "metric"), key, strict=True)),
+            **{name: round(100 * share, 2) for name, share in percent.items()},
+            value=mean,
+            runs=[
+                RunValue(fold=fold, seed=seed, value=float(value))
+                for (fold, seed), value in zip(runs, values, strict=True)
+            ],
+            clip_deviation=self.clip_deviation,
+            n_clips=self.clips,
+            n_folds=len(self.folds),
+            n_seeds=len(self.seeds),
+            comparison_set=None,
+            record=recipe.id[:16],
+            folders=[folder],
+        )
 
     def record(self, folder, stage, selection, files, inputs=None, *, settings=None) -> Recipe:
         """Write one job's folder: its files, its recipe and its run log."""
@@ -148,14 +189,17 @@ class Made:
         for name, content in files.items():
             (place / name).write_bytes(content)
         recipe = Recipe(
-            format=1, stage=stage, selection=selection, settings=settings or {"stage": stage},
-            inputs=[self._input(role, path) for role, paths in (inputs or {}).items() for path in paths],
-            outputs=[
-                OutputFile(name=name, sha256=hashlib.sha256(content).hexdigest(), bytes=len(content))
-                for name, content in sorted(files.items())
-            ],
-            code=CODE, environment_lock="e" * 64, determinism="bitwise", wanted=digest([folder]),
-        )  # fmt: skip
+            format=1,
+            stage=stage,
+            selection=selection,
+            settings=settings or {"stage": stage},
+            inputs=[self._input(role, path) for role in inputs or {} for path in inputs[role]],
+            outputs=[self._output(name, content) for name, content in sorted(files.items())],
+            code=CODE,
+            environment_lock="e" * 64,
+            determinism="bitwise",
+            wanted=digest([folder]),
+        )
         (place / RECIPE).write_text(recipe.text(), encoding="utf-8")
         log = json.dumps(RUN | {"recipe": recipe.id, "remark": self.note})
         (place / RUN_LOG).write_text(log, encoding="utf-8")
@@ -167,6 +211,10 @@ class Made:
         maker = self.recipes[folder]
         return InputFile(role=role, path=path, sha256=maker.output(name).sha256, recipe=maker.id)
 
+    def _output(self, name: str, content: bytes) -> OutputFile:
+        sha256 = hashlib.sha256(content).hexdigest()
+        return OutputFile(name=name, sha256=sha256, bytes=len(content))
+
     def _ledger(self) -> bytes:
         rows = [(f"recording-{n}", f"meeting-{n % 5}", "ok", "") for n in range(70)]
         rows += [(self.recording, "meeting-0", "short", "0.388 s, shorter than 1 s")]
@@ -176,15 +224,15 @@ class Made:
         )
 
     def _manifest(self) -> bytes:
-        parts = [f"meeting-{n % 5}" for n in range(1125)]
+        parts = [f"meeting-{n % 5}" for n in range(self.clips)]
         return _parquet(
-            pl.DataFrame({"clip_id": [f"{self.recording}@{n}" for n in range(1125)], "part": parts})
+            pl.DataFrame(
+                {"clip_id": [f"{self.recording}@{n}" for n in range(self.clips)], "part": parts}
+            )
         )
 
 
 def _parquet(table: pl.DataFrame) -> bytes:
-    import io
-
     stream = io.BytesIO()
     table.write_parquet(stream)
     return stream.getvalue()

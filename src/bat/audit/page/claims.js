@@ -32,6 +32,9 @@ function claimView(claim) {
     ], { class: "facts" }));
 }
 
+// As the paper has them, those that were attempted first.
+const CLAIM_ORDER = DATA.claims.map((_, index) => index)
+  .sort((one, other) => attempted(DATA.claims[other]) - attempted(DATA.claims[one]) || one - other);
 const CLAIM_COLUMNS = ["where", "claim", "printed", "ours", "verdict", "reason"];
 
 function buildClaims() {
@@ -47,7 +50,7 @@ function buildClaims() {
     DATA.claims.some((claim) => claim.verdict === verdict));
   options(byId("claim-verdict"), ["every verdict", ...verdicts]);
   for (const id of ["claim-search", "claim-verdict"]) byId(id).addEventListener("input", showClaims);
-  const list = plainTable(CLAIM_COLUMNS, DATA.claims.map(claimRow), { numeric: [2, 3], caption: "Printed values" });
+  const list = plainTable(CLAIM_COLUMNS, CLAIM_ORDER.map((index) => claimRow(DATA.claims[index])), { numeric: [2, 3], caption: "Printed values" });
   list.classList.add("claims");
   byId("claim-list").append(list);
   showClaims();
@@ -71,7 +74,8 @@ function showClaims() {
   const words = byId("claim-search").value.toLowerCase().split(/\s+/).filter(Boolean);
   const verdict = byId("claim-verdict").value;
   let shown = 0;
-  [...byId("claim-list").querySelectorAll("tbody tr")].forEach((row, index) => {
+  [...byId("claim-list").querySelectorAll("tbody tr")].forEach((row, place) => {
+    const index = CLAIM_ORDER[place];
     const wanted = (!verdict || DATA.claims[index].verdict === verdict)
       && words.every((word) => CLAIM_TEXTS[index].includes(word));
     row.hidden = !wanted;

@@ -57,7 +57,7 @@ def judged(params: Path, tables: Path) -> Judgement:
     try:
         said = judgement(Plan(params), tables)
     except BatError as error:
-        return Judgement(complaints=[f"no claim was judged: {error}"])
+        return Judgement(complaints=[f"{error}; no claim was judged"])
     return Judgement(
         claims=claims_shown(said.verdicts, read_cells(tables / CELLS)),
         statements=[_statement(one) for one in said.statements],
