@@ -20,6 +20,7 @@ from bat.audit.experiment import (
 )
 from bat.audit.recomputation import check_results
 from bat.audit.records import check_alone, check_audit, check_records, other_code
+from bat.audit.register import verify_register
 from bat.audit.sources import check_sources
 from bat.audit.tables import check_tables
 from bat.errors import BatError
@@ -29,6 +30,7 @@ from bat.provenance.environment import environment_lock
 from bat.provenance.graph import Dependents, Problem
 from bat.provenance.lineage import Verified, recorded_folders, verify_records
 from bat.provenance.recipe import RECIPE
+from bat.provenance.register import REGISTER
 from bat.provenance.rehashing import usable_cores
 from bat.workflow import Plan
 
@@ -118,7 +120,12 @@ def verify_experiment(
             notes.append("metrics and cells were not computed anew; --recompute does it")
     for check in (check_records, check_audit, check_sources):
         problems += check(experiment)
-    # The register of records joins here: problems += verify_register(experiment.recipes)
+    if REGISTER.is_dir():
+        problems += _registered()
+    else:
+        notes.append(
+            f"{REGISTER}: no register of records here, so records were not held against it"
+        )
     if cells is not None:
         problems += check_tables(experiment, cells)
     if recompute:
@@ -136,6 +143,21 @@ def _cells(experiment: Experiment) -> tuple[list[Cell] | None, list[Problem]]:
         return read_cells(path), []
     except BatError as error:
         return None, [Problem(kind="cell", path=path, message=str(error), spoils=(path,))]
+
+
+def _registered() -> Iterator[Problem]:
+    """Hold the records against the register.
+
+    A table or an audit made anew is told as such; it does not by itself spoil every cell.
+    """
+    for one in verify_register().problems:
+        folder = Path(one.folder) if one.folder else None
+        yield Problem(
+            kind="register",
+            path=folder or REGISTER,
+            message=str(one),
+            spoils=() if folder is None or folder in GATHERERS else (folder,),
+        )
 
 
 def _size_of_predictions(experiment: Experiment) -> int:
