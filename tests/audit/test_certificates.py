@@ -229,15 +229,31 @@ def test_the_authors_own_machine_is_not_independent(undisturbed, tmp_path):
     assert states(run / "certificates", cells)[CELL] == "author run"
 
 
+def resign(path, key):
+    signature = sign(path.read_bytes(), key, namespace=NAMESPACE)
+    path.with_name(f"{path.name}.sig").write_bytes(signature)
+
+
+@pytest.mark.mutants
+def test_a_certificate_without_a_run_log_of_the_author_does_not_count(copy):
+    folder, cells, key = copy
+    path = folder / "reviewer.json"
+    unknown = {"host": [None, "here"]}
+    edited(path, lambda content: content["outcome"]["records"][0]["environment"].update(unknown))
+    resign(path, key)
+    (checked,) = check(folder, cells)
+    assert checked.signed
+    assert "no run log says where the author's run was" in checked.notes[0]
+    assert states(folder, cells)[CELL] == "author run"
+
+
 @pytest.mark.mutants
 def test_a_rerun_that_did_not_repeat_does_not_count(copy):
     folder, cells, key = copy
     path = folder / "reviewer.json"
     found = {"result": "different", "difference": "metrics.json: runs[0]: 1 on record, 2 rebuilt"}
     edited(path, lambda content: content["outcome"]["records"][0].update(found))
-    path.with_name("reviewer.json.sig").write_bytes(
-        sign(path.read_bytes(), key, namespace=NAMESPACE)
-    )
+    resign(path, key)
     (checked,) = check(folder, cells)
     assert checked.signed
     assert checked.notes == [f"{CELL}: did not repeat: {PROBE}: {found['difference']}"]

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from bat.audit.outcome import Outcome, RecordOutcome, now, write_once
+from bat.audit.rebuild import read_log
 from bat.errors import BatError
 from bat.evaluation.cells import Cell
 from bat.provenance.hashing import canonical_json, digest, sha256_of_file
@@ -205,9 +206,19 @@ def _why_not(certificate: Certificate, cell: Cell) -> str | None:
     for one in _of_the_cell(certificate, cell):
         if not one.holds:
             return f"did not repeat: {one.folder}: {one.difference or one.because}"
-        if "host" not in one.environment:
-            return f"was rerun on the machine of the author's run, {one.here.get('host')}"
+        author, here = _hosts(one)
+        if author is None:
+            return f"{one.folder}: no run log says where the author's run was"
+        if author == here:
+            return f"was rerun on the machine of the author's run, {here}"
     return None
+
+
+def _hosts(one: RecordOutcome) -> tuple[str | None, str | None]:
+    """Return the host of the author's run, by the run log here or else by theirs, and theirs."""
+    here = one.here.get("host")
+    in_certificate = one.environment.get("host", [here])[0]
+    return read_log(Path(one.folder)).get("host", in_certificate), here
 
 
 def print_certificates(checked: Sequence[Checked], cells: Sequence[Cell]) -> None:
