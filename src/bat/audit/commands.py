@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from bat.errors import BatError
-from bat.options import Tables
+from bat.options import AsJson, Tables
 
 audit_app = typer.Typer(no_args_is_help=True, help="Trace and verify results.")
 DEFAULT_TABLES = Path("results/tables")
@@ -197,3 +197,44 @@ def rerun_crate(
     if out is not None:
         write_once(out, canonical_json(outcome.model_dump(mode="json")))
     report(outcome)
+
+
+@audit_app.command("verify-ledger")
+def verify_ledger(
+    head: Annotated[Path | None, typer.Option(help="File of a published head.")] = None,
+    signers: Annotated[
+        Path | None, typer.Option(help="Keys by name, as ssh-keygen has them (allowed signers).")
+    ] = None,
+    identity: Annotated[str | None, typer.Option(help="Name of whoever signed the head.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check the register of records: edited, deleted, moved, back-dated or re-signed entries.
+
+    It also compares the records on disk with their entries. Whether outputs fit their records is
+    for bat audit verify.
+
+    Example: bat audit verify-ledger --head head.json --signers signers --identity me@example.org
+    """
+    from bat.audit.register import print_register_verification
+    from bat.provenance.signature import Signer
+
+    if (signers is None) != (identity is None):
+        raise BatError("whose signature counts takes both: --signers FILE --identity NAME")
+    signer = Signer(allowed=signers, identity=identity) if signers and identity else None
+    print_register_verification(head=head, signer=signer, as_json=as_json)
+
+
+@audit_app.command("publish-head")
+def publish_head(
+    out: Annotated[Path, typer.Option(help="File to write the head to.")],
+    key: Annotated[
+        Path | None, typer.Option(help="SSH key to sign with; a public one, if an agent holds it.")
+    ] = None,
+) -> None:
+    """Write down where the register of records ends, to publish it where nobody can change it.
+
+    Example: bat audit publish-head --out head.json --key ~/.ssh/id_ed25519
+    """
+    from bat.audit.head import publish_head as publish
+
+    publish(out, key=key.expanduser() if key else None)

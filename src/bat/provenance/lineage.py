@@ -1,5 +1,6 @@
 """From a number back to the bytes it came from: walking and verifying chains of recipes."""
 
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -74,9 +75,11 @@ class Verifier:
 
 
 def recorded_folders(roots: Iterable[Path]) -> Iterator[Path]:
-    """Yield every folder below some roots that holds a recipe, sorted."""
+    """Yield every folder below some roots that holds a record, sorted; none of a running job."""
     for root in roots:
-        yield from sorted(path.parent for path in root.rglob(RECIPE))
+        # Jobs may come and go meanwhile, which os.walk takes calmly.
+        found = (Path(folder) for folder, _, files in os.walk(root) if RECIPE in files)
+        yield from sorted(folder for folder in found if not folder.name.startswith("."))
 
 
 def print_verification(roots: list[Path]) -> None:
