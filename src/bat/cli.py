@@ -520,14 +520,15 @@ def rebuild(
     _begin(context)
     from bat.provenance.recipe import read_recipe
     from bat.settings import recorded_settings
-    from bat.workflow import wanted_of
+    from bat.workflow import code_of_job, wanted_digest
 
     recipe = read_recipe(record)
     settings = recorded_settings(recipe.stage, recipe.settings)
     inputs: dict[str, list[Path]] = {}
     for known in recipe.inputs:
         inputs.setdefault(known.role, []).append(Path(known.path))
-    wanted = wanted_of(recipe.stage, recipe.selection, settings)
+    code = code_of_job(recipe.stage, settings)
+    wanted = wanted_digest(recipe.stage, recipe.selection, recipe.settings, code)
     _do(recipe.stage, recipe.selection, settings, inputs, out, lambda: wanted)
 
 

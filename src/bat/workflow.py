@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bat.errors import BatError
-from bat.params import FINETUNE, Params, load
+from bat.params import BASELINE, FINETUNE, Params, load
 from bat.params.data import FileSource, FolderSource, PackageIndexSource, PublishedSource
 from bat.provenance.fingerprint import code_of
 from bat.provenance.hashing import digest
@@ -17,20 +17,13 @@ from bat.variants import block_methods, sweep_methods
 Reading = Literal["tokens", "spectrograms", "waveforms"]
 
 
-def wanted_of(stage: str, selection: Mapping[str, str], settings: Any) -> str:
-    """Digest of the settings and the code of one job."""
-    return digest(
-        {
-            "stage": stage,
-            "selection": dict(selection),
-            "settings": settings.model_dump(mode="json"),
-            "code": code_of_job(stage, settings),
-        }
-    )
-
-
 def code_of_job(stage: str, settings: Any) -> dict[str, str]:
-    """Hash the modules that a job of some settings runs.
+    """Hash the modules that a job of some settings runs."""
+    return code_of(code_roots(stage, settings))
+
+
+def code_roots(stage: str, settings: Any) -> tuple[str, ...]:
+    """Name the modules that a job of some settings loads; they import the others.
 
     Probes, what they read, and layouts of data sets are loaded by name, so that their modules
     are roots beside the stage's. The head that is fine-tuned with an encoder is a linear probe.
@@ -46,7 +39,7 @@ def code_of_job(stage: str, settings: Any) -> dict[str, str]:
         roots.append(f"bat.stages.reading.{'cached' if reading == 'tokens' else 'live'}")
     if stage == FINETUNE:
         roots.append("bat.probes.lp")
-    return code_of(roots)
+    return tuple(roots)
 
 
 def reading_of(probe: str, *, cached: bool) -> Reading:
@@ -68,12 +61,14 @@ class Plan:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.params: Params = load(path)
+        self._code: dict[tuple[str, ...], dict[str, str]] = {}
 
     # When a job runs again
 
     def wanted(self, stage: str, **selection: str) -> str:
         """Digest of the settings and the code of one job: if it changes, the job runs again."""
-        return wanted_of(stage, selection, self.settings(stage, selection))
+        settings = self.settings(stage, selection).model_dump(mode="json")
+        return wanted_digest(stage, selection, settings, self.code(stage, selection))
 
     def settings(self, stage: str, selection: Mapping[str, str]) -> Any:
         """Return the settings model of one job."""
@@ -81,7 +76,11 @@ class Plan:
 
     def code(self, stage: str, selection: Mapping[str, str]) -> dict[str, str]:
         """Hash the modules that one job runs."""
-        return code_of_job(stage, self.settings(stage, selection))
+        # Read once for thousands of jobs; who wants to know of changes makes a new plan.
+        key = code_roots(stage, self.settings(stage, selection))
+        if key not in self._code:
+            self._code[key] = code_of(key)
+        return self._code[key]
 
     # Data
 
@@ -290,17 +289,25 @@ class Plan:
     # Files that gather many jobs: the rules wait for them, and the stages read them. A command
     # line could not hold the names of thousands.
 
+    def cell_folders(self) -> dict[tuple[str, str, str], list[str]]:
+        """Folders of the results of every (model, method, task) in the main table, in its order."""
+        return {
+            **{
+                (model, method, task): self._probe_folders([(model, task, method)])
+                for model, task, method in self.table_probes
+            },
+            **{
+                (model, FINETUNE, task): [
+                    f"results/finetune/{model}/{task}/{part}" for part in self.parts(FINETUNE, task)
+                ]
+                for model, task in self.finetuned
+            },
+            **{(*BASELINE, task): [f"results/baseline/{task}"] for task in self.baselines},
+        }
+
     def table_folders(self) -> list[str]:
         """Folders of all results in the main table, in its order."""
-        return [
-            *self._probe_folders(self.table_probes),
-            *(
-                f"results/finetune/{model}/{task}/{part}"
-                for model, task in self.finetuned
-                for part in self.parts(FINETUNE, task)
-            ),
-            *(f"results/baseline/{task}" for task in self.baselines),
-        ]
+        return [folder for folders in self.cell_folders().values() for folder in folders]
 
     def table_files(self) -> dict[str, list[str]]:
         """Files that the main table is made of, by role."""
@@ -347,6 +354,45 @@ class Plan:
             for model, task, method in cells
             for part in self.parts("probe", task)
         ]
+
+
+def wanted_digest(
+    stage: str, selection: Mapping[str, str], settings: dict[str, Any], code: dict[str, str]
+) -> str:
+    """Digest of all that the experiment decides of a job."""
+    return digest({"stage": stage, "selection": selection, "settings": settings, "code": code})
+
+
+_FOLDERS = {
+    "download": "data/source/{dataset}",
+    "inventory": "data/source/{dataset}",
+    "acquire": "data/source/{dataset}",
+    "weights": "data/source/{weights}",
+    "account": "data/pcm/{dataset}",
+    "resample": "data/pcm/{dataset}",
+    "prepare": "data/manifest/{task}",
+    "frontend": "data/spectrograms/{frontend}/{task}",
+    "pretrain": "results/pretrain/{model}/{group}",
+    "convert": "results/pretrain/{model}/{group}",
+    "embed": "data/tokens/{model}/{group}/{task}",
+    "probe": "results/probe/{model}/{task}/{method}/{part}",
+    FINETUNE: "results/finetune/{model}/{task}/{part}",
+    "baseline": "results/baseline/{task}",
+    "figure": "results/figures",
+    "audit": "results/audit",
+    "table": "results/tables",
+}
+
+
+def folder_of(stage: str, selection: Mapping[str, str]) -> Path:
+    """Return the folder that the rules have a job write to.
+
+    Raises
+    ------
+    KeyError
+        If there is no such stage, or the selection lacks what it needs.
+    """
+    return Path(_FOLDERS[stage].format_map(selection))
 
 
 _RESULT = {"metrics": "metrics.json", "predictions": "predictions.parquet"}

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from bat.errors import BatError
-from bat.options import AsJson, Tables
+from bat.options import AsJson, Common, Tables
 
 audit_app = typer.Typer(no_args_is_help=True, help="Trace and verify results.")
 DEFAULT_TABLES = Path("results/tables")
@@ -17,6 +17,7 @@ def trace(
     cell: Annotated[str, typer.Argument(help="model,method,task,metric or the record's id.")],
     tables: Tables = DEFAULT_TABLES,
     verify: Annotated[bool, typer.Option("--verify", help="Rehash every file on the way.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Print the whole chain behind a number, down to the source archive.
 
@@ -24,20 +25,39 @@ def trace(
     """
     from bat.audit.trace import print_trace
 
-    print_trace(cell, tables, verify=verify)
+    print_trace(cell, tables, verify=verify, as_json=as_json)
 
 
 @audit_app.command("verify")
 def verify(
-    folder: Annotated[list[Path] | None, typer.Argument(help="Folders to verify.")] = None,
+    context: typer.Context,
+    folder: Annotated[
+        list[Path] | None, typer.Argument(help="Only records below these; else all results.")
+    ] = None,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Threads that hash; else one per core.")
+    ] = None,
+    recompute: Annotated[
+        bool | None,
+        typer.Option(help="Compute cells anew from predictions; else if it takes only seconds."),
+    ] = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Rehash everything that a recipe describes, and name what does not match.
+    """Rehash everything behind the tables and figures; name what is wrong and what depends on it.
 
-    Example: bat audit verify results data
+    Exit status 1 if there is a problem.
+
+    Example: bat audit verify
     """
-    from bat.provenance.lineage import print_verification
+    from bat.audit.verification import print_report, verify_experiment, verify_folders
 
-    print_verification(folder or [Path("data"), Path("results")])
+    if folder:
+        report = verify_folders(folder, jobs=jobs)
+    else:
+        from bat.workflow import Plan
+
+        report = verify_experiment(Plan(Common.of(context).params), jobs=jobs, recompute=recompute)
+    print_report(report, as_json=as_json)
 
 
 Chain = Annotated[bool, typer.Option("--chain", help="Everything behind it too.")]

@@ -265,11 +265,16 @@ def _by_part(ledger: pl.DataFrame) -> Table:
     return table
 
 
-def _reasons(ledger: pl.DataFrame) -> Table:
+def reasons(ledger: pl.DataFrame) -> pl.DataFrame:
+    """Count the unusable rows of a ledger by ``status`` and ``reason``, the most frequent first.
+
+    Reasons that name another recording or a length count as one. Further columns are ``len``, and
+    ``first``, the id of the first such row.
+    """
     reason = pl.col("reason")
     for particulars, without in _PARTICULARS.items():
         reason = reason.str.replace(particulars, without)
-    groups = (
+    return (
         ledger.lazy()
         .filter(pl.col("status") != "ok")
         .group_by("status", reason, maintain_order=True)
@@ -277,6 +282,10 @@ def _reasons(ledger: pl.DataFrame) -> Table:
         .sort("len", descending=True, maintain_order=True)
         .collect()
     )
+
+
+def _reasons(ledger: pl.DataFrame) -> Table:
+    groups = reasons(ledger)
     title = f"the {_REASONS_SHOWN} most frequent reasons of {groups.height}"
     table = Table("status", title=title if groups.height > _REASONS_SHOWN else None)
     table.add_column("reason", overflow="fold")

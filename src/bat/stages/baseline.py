@@ -14,6 +14,7 @@ from bat.data.clips import Clips, read_clips
 from bat.data.shards import read_spectrograms
 from bat.evaluation.predictions import Floats, Predictions
 from bat.evaluation.runs import run_metrics, write_predictions
+from bat.params import BASELINE
 from bat.params.methods import Baseline
 from bat.provenance.determinism import Tolerance
 from bat.provenance.job import Job
@@ -41,7 +42,8 @@ def run(job: Job, settings: BaselineSettings) -> None:
     ]
     write_predictions(job.output("predictions.parquet"), predictions)
     metrics = [run_metrics(one, settings.goal.metrics) for one in predictions]
-    selection = {**job.selection, "model": "log-mel", "method": "logistic-regression"}
+    model, method = BASELINE
+    selection = {**job.selection, "model": model, "method": method}
     job.write_json("metrics.json", {**selection, **clips.description, "runs": metrics})
 
 
