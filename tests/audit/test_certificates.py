@@ -11,7 +11,7 @@ from audit.patched import run_bat
 from bat.audit.certificates import NAMESPACE, check_certificates
 from bat.audit.marks import marks
 from bat.audit.trace import todays_cells
-from bat.provenance.hashing import canonical_json
+from bat.provenance.hashing import canonical_json, sha256_of_file
 from bat.provenance.signature import sign
 
 pytestmark = [pytest.mark.pipeline]
@@ -80,6 +80,8 @@ def test_a_certificate_says_what_was_rerun_where_and_how_it_compared(certified):
     run, _ = certified
     content = json.loads((run / "certificates/reviewer.json").read_text())
     assert (content["who"], content["cells"]) == (WHO, [CELL])
+    newest = max((run / "results/register").glob("*.json"))
+    assert content["head"]["sha256"] == sha256_of_file(newest)
     (record,) = content["outcome"]["records"]
     assert (record["folder"], record["result"]) == (PROBE.as_posix(), "identical")
     assert record["environment"]["host"][0] == "the author's machine"
