@@ -2,6 +2,7 @@
 
 function cellView(cell) {
   const detail = element("div", { class: "detail", id: "detail" });
+  const record = { "data-record": recordId(cell.records[0]) };
   const view = element("div", { class: "cell" });
   const open = (index) => {
     detail.replaceChildren(recordView(index, open));
@@ -15,15 +16,15 @@ function cellView(cell) {
   view.append(
     numberView(cell),
     part("Claim and verdict", claimsOf(cell)),
-    part("Seeds and spread", spread(cell),
-      element("p", { class: "quiet" }, `A dot is a run: one seed of one fold. The band is the ${level()} % ` +
-        "interval over clips."), spreadTable(cell)),
+    part("Seeds and spread", element("div", record, spread(cell),
+      element("p", { class: "quiet" }, "A dot is a run: one seed of one fold. " +
+        `The band is the ${level()} % interval over clips.`), spreadTable(cell))),
     part("Lineage",
       element("p", {}, "Each box was made from those below it. Open one to see its record."),
       element("div", { class: wide ? "trace wide" : "trace" },
         element("div", { class: "scroller" }, graph), detail)),
     part("Data behind it", dataOf(cell)),
-    part("Rebuild", ...commandsOf(cell)),
+    part("Rebuild", element("div", { class: "commands", ...record }, commandsOf(cell))),
     part("Environment", environmentOf(cell)));
   open(cell.records[0]);
   byId("said").textContent = "";
