@@ -6,8 +6,9 @@
 An experiment is written record by record, with recipes of the size of real ones that share what
 real ones share: 5,000 numbers of 2,500 probes on 100 encoders, 15 runs each. Its page is made, and
 opened in headless Chromium from its file. Printed are the size of the page, the time to load it (to
-the end of its load event and its first paint; the slowest of some loads counts), and for each of some searches the time from the key to the painted frame. Exit status 1 if
-loading takes more than 2 s or a search more than 100 ms.
+the end of its load event and its first paint; the slowest of some loads counts), and for each of
+some searches the time from the key to the painted frame. Exit status 1 if loading takes more than
+2 s or a search more than 100 ms.
 """
 
 import argparse
