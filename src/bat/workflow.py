@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bat.errors import BatError
-from bat.params import FINETUNE, Params, load
+from bat.params import BASELINE, FINETUNE, Params, load
 from bat.params.data import FileSource, FolderSource, PackageIndexSource, PublishedSource
 from bat.provenance.fingerprint import code_of
 from bat.provenance.hashing import digest
@@ -15,6 +15,13 @@ from bat.variants import block_methods, sweep_methods
 
 # What a probe reads: cached tokens, or the live encoder on cached spectrograms or on waveforms.
 Reading = Literal["tokens", "spectrograms", "waveforms"]
+
+
+def reading_of(probe: str, *, cached: bool) -> Reading:
+    """Say what a kind of probe reads; queries inside the encoder need the live one."""
+    if not cached:
+        return "waveforms"
+    return "spectrograms" if probe == "vqt" else "tokens"
 
 
 class Plan:
@@ -29,44 +36,26 @@ class Plan:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.params: Params = load(path)
+        self._code: dict[tuple[str, ...], dict[str, str]] = {}
 
     # When a job runs again
 
     def wanted(self, stage: str, **selection: str) -> str:
         """Digest of the settings and the code of one job: if it changes, the job runs again."""
-        return digest(
-            {
-                "stage": stage,
-                "selection": selection,
-                "settings": self.settings(stage, selection).model_dump(mode="json"),
-                "code": self.code(stage, selection),
-            }
-        )
+        settings = self.settings(stage, selection).model_dump(mode="json")
+        return wanted_digest(stage, selection, settings, self.code(stage, selection))
 
     def settings(self, stage: str, selection: Mapping[str, str]) -> Any:
         """Return the settings model of one job."""
         return settings_for(self.params, stage, selection)
 
     def code(self, stage: str, selection: Mapping[str, str]) -> dict[str, str]:
-        """Hash the modules that one job runs.
-
-        Probes, what they read, and layouts of data sets are loaded by name, so that their modules
-        are roots beside the stage's. The head that is fine-tuned with an encoder is a linear probe.
-        """
-        roots = [f"bat.stages.{stage}"]
-        if stage in ("resample", "account"):
-            layout = self.settings(stage, selection).layout.kind
-            roots.append(f"bat.data.layouts.{layout.replace('-', '_')}")
-        if stage == "acquire" and self.settings(stage, selection).source.youtube is not None:
-            roots.append("bat.acquisition.gaps")
-        if stage == "probe":
-            kind = self.params.probe_of(selection["task"], selection["method"]).kind
-            reading = self.reading(selection["task"], selection["method"])
-            roots += [f"bat.probes.{kind}"]
-            roots += [f"bat.stages.reading.{'cached' if reading == 'tokens' else 'live'}"]
-        if stage == FINETUNE:
-            roots.append("bat.probes.lp")
-        return code_of(roots)
+        """Hash the modules that one job runs."""
+        # Read once for thousands of jobs; who wants to know of changes makes a new plan.
+        roots = _roots(stage, self.settings(stage, selection))
+        if roots not in self._code:
+            self._code[roots] = code_of(roots)
+        return self._code[roots]
 
     # Data
 
@@ -181,11 +170,9 @@ class Plan:
     # Cells of the table
 
     def reading(self, task: str, method: str) -> Reading:
-        """Say what a probe reads; queries inside the encoder need the live one."""
-        if not self.cached(task):
-            return "waveforms"
-        live = self.params.probe_of(task, method).kind == "vqt"
-        return "spectrograms" if live else "tokens"
+        """Say what a probe of a task reads."""
+        kind = self.params.probe_of(task, method).kind
+        return reading_of(kind, cached=self.cached(task))
 
     def parts(self, stage: str, task: str) -> list[str]:
         """Names of the parts that a cell's work is split into."""
@@ -277,17 +264,25 @@ class Plan:
     # Files that gather many jobs: the rules wait for them, and the stages read them. A command
     # line could not hold the names of thousands.
 
+    def cell_folders(self) -> dict[tuple[str, str, str], list[str]]:
+        """Folders of the results of every (model, method, task) in the main table, in its order."""
+        return {
+            **{
+                (model, method, task): self._probe_folders([(model, task, method)])
+                for model, task, method in self.table_probes
+            },
+            **{
+                (model, FINETUNE, task): [
+                    f"results/finetune/{model}/{task}/{part}" for part in self.parts(FINETUNE, task)
+                ]
+                for model, task in self.finetuned
+            },
+            **{(*BASELINE, task): [f"results/baseline/{task}"] for task in self.baselines},
+        }
+
     def table_folders(self) -> list[str]:
         """Folders of all results in the main table, in its order."""
-        return [
-            *self._probe_folders(self.table_probes),
-            *(
-                f"results/finetune/{model}/{task}/{part}"
-                for model, task in self.finetuned
-                for part in self.parts(FINETUNE, task)
-            ),
-            *(f"results/baseline/{task}" for task in self.baselines),
-        ]
+        return [folder for folders in self.cell_folders().values() for folder in folders]
 
     def table_files(self) -> dict[str, list[str]]:
         """Files that the main table is made of, by role."""
@@ -334,6 +329,70 @@ class Plan:
             for model, task, method in cells
             for part in self.parts("probe", task)
         ]
+
+
+def wanted_digest(
+    stage: str, selection: Mapping[str, str], settings: dict[str, Any], code: dict[str, str]
+) -> str:
+    """Digest of all that the experiment decides of a job."""
+    return digest({"stage": stage, "selection": selection, "settings": settings, "code": code})
+
+
+def code_of_job(stage: str, settings: Any) -> dict[str, str]:
+    """Hash the modules that a job of some settings runs."""
+    return code_of(_roots(stage, settings))
+
+
+def _roots(stage: str, settings: Any) -> tuple[str, ...]:
+    """Modules that a job starts from.
+
+    Probes, what they read, and layouts of data sets are loaded by name, so that their modules
+    are roots beside the stage's. The head that is fine-tuned with an encoder is a linear probe.
+    """
+    roots = [f"bat.stages.{stage}"]
+    if stage in ("resample", "account"):
+        roots.append(f"bat.data.layouts.{settings.layout.kind.replace('-', '_')}")
+    if stage == "acquire" and settings.source.youtube is not None:
+        roots.append("bat.acquisition.gaps")
+    if stage == "probe":
+        reading = reading_of(settings.probe.kind, cached=settings.hearing is None)
+        roots.append(f"bat.probes.{settings.probe.kind}")
+        roots.append(f"bat.stages.reading.{'cached' if reading == 'tokens' else 'live'}")
+    if stage == FINETUNE:
+        roots.append("bat.probes.lp")
+    return tuple(roots)
+
+
+_FOLDERS = {
+    "download": "data/source/{dataset}",
+    "inventory": "data/source/{dataset}",
+    "acquire": "data/source/{dataset}",
+    "weights": "data/source/{weights}",
+    "account": "data/pcm/{dataset}",
+    "resample": "data/pcm/{dataset}",
+    "prepare": "data/manifest/{task}",
+    "frontend": "data/spectrograms/{frontend}/{task}",
+    "pretrain": "results/pretrain/{model}/{group}",
+    "convert": "results/pretrain/{model}/{group}",
+    "embed": "data/tokens/{model}/{group}/{task}",
+    "probe": "results/probe/{model}/{task}/{method}/{part}",
+    FINETUNE: "results/finetune/{model}/{task}/{part}",
+    "baseline": "results/baseline/{task}",
+    "figure": "results/figures",
+    "audit": "results/audit",
+    "table": "results/tables",
+}
+
+
+def folder_of(stage: str, selection: Mapping[str, str]) -> Path:
+    """Return the folder that the rules have a job write to.
+
+    Raises
+    ------
+    KeyError
+        If there is no such stage, or the selection lacks what it needs.
+    """
+    return Path(_FOLDERS[stage].format_map(selection))
 
 
 _RESULT = {"metrics": "metrics.json", "predictions": "predictions.parquet"}

@@ -91,7 +91,12 @@ READ = {
     "baseline": {"data/manifest", "data/spectrograms"},
     "figure": {"data/spectrograms", "results/pretrain", "results/probe", "results/finetune"},
     "audit": {"results/probe", "results/finetune", "results/baseline", "results/figures"},
-    "table": {"results/probe", "results/finetune", "results/baseline", "results/audit/verified.json"},
+    "table": {
+        "results/probe",
+        "results/finetune",
+        "results/baseline",
+        "results/audit/verified.json",
+    },
 }
 
 

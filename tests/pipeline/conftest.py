@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.tiny import REPOSITORY, tiny_params, write_params
+from pipeline.tiny import REPOSITORY, write_params
 
 BIN = Path(sys.executable).parent
 MAIN = "results/tables/main.csv"
@@ -92,14 +92,6 @@ def new_experiment(folder, params):
     folder.mkdir(parents=True, exist_ok=True)
     write_params(folder, params)
     return Experiment(folder)
-
-
-@pytest.fixture(scope="session")
-def finished(tmp_path_factory):
-    """All models, tasks and methods, run once; do not change it, copy it."""
-    experiment = new_experiment(tmp_path_factory.mktemp("tiny") / "run", tiny_params())
-    experiment.build(MAIN)
-    return experiment
 
 
 @pytest.fixture

@@ -6,6 +6,6 @@ An unknown key, a wrong type or a reference to something undefined is an error t
 what was found and what is allowed.
 """
 
-from bat.params.experiment import FINETUNE, Params, load, parse
+from bat.params.experiment import BASELINE, FINETUNE, Params, load, parse
 
-__all__ = ["FINETUNE", "Params", "load", "parse"]
+__all__ = ["BASELINE", "FINETUNE", "Params", "load", "parse"]

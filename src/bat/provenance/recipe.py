@@ -8,6 +8,7 @@ that one id pins a whole chain down to the source archive.
 
 import hashlib
 import json
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,7 @@ class Recipe(BaseModel):
         """Return the bytes of ``recipe.json`` as text."""
         return canonical_json(self.model_dump(mode="json"))
 
-    @property
+    @cached_property
     def id(self) -> str:
         """SHA-256 of the recipe, the name under which results cite it."""
         return hashlib.sha256(self.text().encode()).hexdigest()
@@ -89,10 +90,10 @@ def read_recipe(folder: Path) -> Recipe:
     found = path.read_bytes()
     try:
         recipe = Recipe.model_validate(json.loads(found.decode("utf-8")))
-        expected = recipe.text().encode()
+        expected = recipe.id
     except ValueError as error:  # not UTF-8, not JSON, not a recipe, or a number JSON cannot hold
         raise BatError(f"{path}: not a recipe: {' '.join(str(error).split())}") from None
-    if found != expected:
+    if hashlib.sha256(found).hexdigest() != expected:
         raise BatError(f"{path}: was edited: its text is not the canonical text of its content")
     return recipe
 
@@ -108,12 +109,26 @@ def verify_file(path: Path, recipe: Recipe) -> str:
     output = recipe.output(path.name)
     if output is None:
         raise BatError(f"{path}: the recipe beside it (stage {recipe.stage}) did not make it")
-    if not path.is_file():
-        raise BatError(f"{path}: is missing; expected sha256 {output.sha256}")
-    found = sha256_of_file(path)
-    if found != output.sha256:
-        raise BatError(
-            f"{path}: changed after stage {recipe.stage} made it: expected sha256 "
-            f"{output.sha256}, found {found}; restore it, or {how_to_rebuild(path)}"
-        )
-    return found
+    found = sha256_of_file(path) if path.is_file() else None
+    wrong = difference(path, recipe.stage, output.sha256, found)
+    if wrong is not None:
+        raise BatError(wrong)
+    return output.sha256
+
+
+def difference(path: Path, stage: str, expected: str, found: str | None) -> str | None:
+    """Say what is wrong with a file that a stage made; None if nothing is.
+
+    Parameters
+    ----------
+    expected, found
+        SHA-256 that the recipe has, and that of the file; None where there is no file.
+    """
+    if found == expected:
+        return None
+    if found is None:
+        return f"{path}: is missing; expected sha256 {expected}"
+    return (
+        f"{path}: changed after stage {stage} made it: expected sha256 {expected}, found {found}; "
+        f"restore it, or {how_to_rebuild(path)}"
+    )

@@ -1,14 +1,14 @@
 """Verify every record behind the results; the table is made only of what passed."""
 
 import json
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
 from bat.data.clips import Clips, read_clips
 from bat.errors import BatError
-from bat.progress import track
 from bat.provenance.job import Job
-from bat.provenance.lineage import Verifier
+from bat.provenance.lineage import verify_records
 from bat.provenance.recipe import Recipe
 from bat.settings import AuditSettings
 
@@ -23,20 +23,17 @@ def run(job: Job, settings: AuditSettings) -> None:
     BatError
         Naming the first file that does not match its record, or the first leak.
     """
-    verifier = Verifier()
-    folders = list(dict.fromkeys(path.parent for path in job.paths("results")))
-    for folder in track(folders, "rehashing"):
-        verifier.add(folder)
-    verifier.check_links()
-    if verifier.problems:
-        raise BatError(f"{len(verifier.problems)} problems, the first: {verifier.problems[0]}")
-    checked, unknown = _check_leaks(verifier.recipes)
+    verified = verify_records(dict.fromkeys(path.parent for path in job.paths("results")))
+    if verified.problems:
+        first = verified.problems[0].message
+        raise BatError(f"{len(verified.problems)} problems, the first: {first}")
+    checked, unknown = _check_leaks(verified.recipes)
     job.write_json(
         "verified.json",
         {
-            "records": {str(folder): recipe.id for folder, recipe in verifier.recipes.items()},
-            "files": verifier.files,
-            "bytes": verifier.bytes,
+            "records": {str(folder): recipe.id for folder, recipe in verified.recipes.items()},
+            "files": verified.files,
+            "bytes": verified.bytes,
             "runs_checked_for_leaks": checked,
             "runs_of_published_encoders": unknown,
             "groups": settings.model_dump(mode="json")["groups"],
@@ -44,7 +41,7 @@ def run(job: Job, settings: AuditSettings) -> None:
     )
 
 
-def _check_leaks(recipes: dict[Path, Recipe]) -> tuple[int, int]:
+def _check_leaks(recipes: Mapping[Path, Recipe]) -> tuple[int, int]:
     """Make sure that no run tests an encoder on a recording that it was pretrained on.
 
     Read from the records: which encoder a run used, which recordings that encoder heard, and which
@@ -74,7 +71,7 @@ def _check_leaks(recipes: dict[Path, Recipe]) -> tuple[int, int]:
     return checked, unknown
 
 
-def _heard_by(folder: Path, recipes: dict[Path, Recipe], group: str) -> set[str] | None:
+def _heard_by(folder: Path, recipes: Mapping[Path, Recipe], group: str) -> set[str] | None:
     """Collect what the encoder of a group heard, by following a record's inputs.
 
     None where it is a published encoder: what that heard is not on record here.

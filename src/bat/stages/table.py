@@ -57,22 +57,35 @@ def run(job: Job, settings: TableSettings) -> None:
             line = _line(row, metric, summary, record)
             long.append(line)
             cells.append(_cell(row, line, summary))
-    table = pl.DataFrame(long, schema_overrides={"comparison_set": pl.String})
-    expectations = check_expectations(table, settings.models, settings.pretrained)
-    _say(expectations)
-    table.write_csv(job.output("main_long.csv"))
+    table = long_table(long)
+    _say(check_expectations(table, settings.models, settings.pretrained))
+    for name, text in tables_of(table, settings).items():
+        job.output(name).write_text(text, encoding="utf-8")
+    job.write_json(CELLS, [cell.model_dump(mode="json") for cell in cells])
+    gap = gap_table(read_claims(), cells, settings.published)
+    gap.write_csv(job.output("gap.csv"), float_precision=2)
+
+
+def long_table(lines: list[dict[str, Any]]) -> pl.DataFrame:
+    """Make a table of one line per model, method, task and metric."""
+    return pl.DataFrame(lines, schema_overrides={"comparison_set": pl.String})
+
+
+def tables_of(table: pl.DataFrame, settings: TableSettings) -> dict[str, str]:
+    """Write the same numbers in three ways; return the texts by the names of their files."""
     columns = [
         (task, metric)
         for task in settings.tasks
         for metric in settings.metrics[task]
         if task in table["task"]
     ]
-    _wide(table, columns).write_csv(job.output("main.csv"))
-    text = markdown_table(table, columns, expectations, settings.statistics.confidence)
-    job.output("main.md").write_text(text, encoding="utf-8")
-    job.write_json(CELLS, [cell.model_dump(mode="json") for cell in cells])
-    gap = gap_table(read_claims(), cells, settings.published)
-    gap.write_csv(job.output("gap.csv"), float_precision=2)
+    expectations = check_expectations(table, settings.models, settings.pretrained)
+    confidence = settings.statistics.confidence
+    return {
+        "main_long.csv": table.write_csv(),
+        "main.csv": _wide(table, columns).write_csv(),
+        "main.md": markdown_table(table, columns, expectations, confidence),
+    }
 
 
 def _say(expectations: list[Expectation]) -> None:
