@@ -1,5 +1,6 @@
 """The audit page as a reader has it: in a real browser, from a file, with the network off."""
 
+import contextlib
 import json
 import re
 import shlex
@@ -12,6 +13,10 @@ import pytest
 from selenium.webdriver.common.keys import Keys
 
 from audit.conftest import INDEX, build, remake
+from bat.audit.marks import Mark
+from bat.audit.page.gather import gather
+from bat.audit.page.judgement import Judgement
+from bat.audit.page.render import render
 from bat.evaluation.cells import read_cells
 from bat.provenance.recipe import RECIPE, read_recipe
 
@@ -578,6 +583,43 @@ def test_problems_are_shown_where_they_are(view, changed):
     view.keys(Keys.ESCAPE)
     view.open_number("eat-mini,cgp,speaker,accuracy")
     assert view.all(".box.wrong") == []
+
+
+def test_numbers_that_depend_on_a_problem_are_marked_and_can_be_filtered(view, changed):
+    (changed / "data/tokens/eat-mini/late/mixture" / RECIPE).unlink()
+    view.open(remake(changed))
+    expected = [
+        f"eat-mini,{method},mixture,{metric}"
+        for method in ("cgp", "lp")
+        for metric in ("accuracy", "mAP")
+    ]
+    assert view.texts(".number.wrong em") == ["!"] * 4
+    view.choose("#of-verdict", "depends on a problem")
+    assert view.shown() == expected
+    view.open_number(expected[0])
+    assert "data/tokens/eat-mini/late/mixture: has no recipe.json" in view.text("#panel .notice")
+
+
+# --- who ran it -------------------------------------------------------------------------------
+
+
+def test_a_number_that_others_reran_is_marked(view, changed):
+    mark = Mark(
+        state="independently rerun", by=["me@example.org"], chain=True, certificates=["me.json"]
+    )
+    with contextlib.chdir(changed):
+        data = gather(judgement=Judgement(marks={CELL: mark}))
+        (changed / INDEX).write_text(render(data), "utf-8")
+    view.open(changed / INDEX)
+    assert "1 independently rerun" in view.text("#overview")
+    marked = view.all(".number.independent")
+    assert [view.number(CELL)] == marked
+    assert "independently rerun by me@example.org" in marked[0].get_attribute("aria-label")
+    dot = "return getComputedStyle(arguments[0], '::after').backgroundColor"
+    assert view.script(dot, marked[0]) != view.script(dot, view.one(".number.own"))
+    view.open_number(CELL)
+    who = "independently rerun by me@example.org, with everything behind it"
+    assert who in view.text("#panel .headline")
 
 
 # --- claims -----------------------------------------------------------------------------------

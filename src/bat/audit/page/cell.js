@@ -14,6 +14,7 @@ function cellView(cell) {
   const graph = lineageGraph(cell, open);
   const wide = Number(graph.getAttribute("width")) > 460;
   view.append(
+    ...problemsOf(cell),
     numberView(cell),
     part("Claim and verdict", claimsOf(cell)),
     part("Seeds and spread", element("div", record, spread(cell),
@@ -32,6 +33,18 @@ function cellView(cell) {
 }
 
 const level = () => Math.round(DATA.confidence * 100);
+/** Problems that a number depends on. */
+function problemsOf(cell) {
+  const index = DATA.cells.indexOf(cell);
+  if (!WRONG[index]) return [];
+  const lineage = behind(cell.records);
+  const texts = DATA.problems.filter(({ records, cells }) =>
+    (cells ? cells.includes(index) : records.some((record) => lineage.has(record)))).map(({ text }) => text);
+  return [element("div", { class: "notice", "data-record": recordId(cell.records[0]) },
+    element("p", {}, "It depends on what does not hold:"),
+    element("ul", {}, texts.map((text) => element("li", {}, text))))];
+}
+
 const part = (title, ...content) => element("section", {}, element("h3", {}, title), ...content);
 
 function numberView(cell) {
