@@ -5,7 +5,6 @@ import os
 import shutil
 from pathlib import Path
 
-import pytest
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.action_chains import ActionChains
@@ -17,16 +16,22 @@ CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 WAIT_S = 60
 
 
+def absent():
+    """Say what to do where there is no browser."""
+    if CHROMIUM is None or DRIVER is None:
+        return "no Chromium: apt-get install chromium chromium-driver"
+    return None
+
+
 def start():
     """Start a browser without a window and without a network."""
-    if CHROMIUM is None or DRIVER is None:
-        pytest.skip("no Chromium: apt-get install chromium chromium-driver")
     options = webdriver.ChromeOptions()
     options.binary_location = CHROMIUM
     for argument in (
         "--headless=new",
         "--disable-dev-shm-usage",
         "--disable-background-networking",
+        "--hide-scrollbars",
         "--host-resolver-rules=MAP * ~NOTFOUND",
         "--window-size=1280,900",
         # Chromium's sandbox refuses root, whom containers often run as.
@@ -102,10 +107,15 @@ class Page:
 
     def search(self, words):
         """Look for something as if typed; return the names of the numbers that are left."""
-        field = self.one("#search")
-        field.clear()
-        field.send_keys(words + Keys.NULL)
+        self.empty("#search")
+        self.keys(words)
         return self.shown()
+
+    def empty(self, selector):
+        """Go to a field and take out what is in it."""
+        self.one(selector).click()
+        self.with_control("a")
+        self.keys(Keys.BACKSPACE)
 
     def shown(self):
         """Names of the numbers that can be seen, from what the browser lays out."""
@@ -123,11 +133,9 @@ class Page:
 
     def paste(self):
         """Return what is in the clipboard, by pasting it."""
-        field = self.one("#search")
-        field.clear()
-        field.click()
+        self.empty("#search")
         self.with_control("v")
-        return field.get_property("value")
+        return self.one("#search").get_property("value")
 
     def requests(self):
         """Addresses that were asked for since the page was opened."""

@@ -3,7 +3,7 @@ import shutil
 
 import pytest
 
-from audit.browser import Page, start
+from audit.browser import Page, absent, start
 from audit.made_experiment import Made
 from bat.audit.page.command import write_page
 from pipeline.tiny import REPOSITORY
@@ -16,6 +16,8 @@ INDEX = "results/audit/index.html"
 @pytest.fixture(scope="session")
 def browser():
     """One Chromium for all tests of a worker."""
+    if why := absent():
+        pytest.skip(why)
     driver = start()
     yield Page(driver)
     driver.quit()
@@ -23,9 +25,9 @@ def browser():
 
 @pytest.fixture
 def view(browser):
-    """The browser on a screen of a desk, with no preference."""
+    """The browser on a screen of a desk; nothing moves, so that clicks hit."""
     browser.resize(1280, 900)
-    browser.media()
+    browser.media(prefers_reduced_motion="reduce")
     return browser
 
 

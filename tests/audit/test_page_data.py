@@ -3,6 +3,7 @@
 import contextlib
 import json
 import re
+from pathlib import Path
 
 import pytest
 
@@ -10,7 +11,9 @@ from audit.conftest import INDEX, build, remake
 from audit.made_experiment import TABLES, Made
 from bat.audit.page.command import write_page
 from bat.audit.page.gather import gather
+from bat.audit.page.judgement import Judgement
 from bat.audit.page.render import embedded_json, render
+from bat.audit.verification import KEPT, keep, read_kept, verify_folders
 from bat.errors import BatError
 from bat.evaluation.cells import CELLS, read_cells
 from bat.provenance.recipe import RECIPE, read_recipe
@@ -215,3 +218,48 @@ def test_without_a_run_log_a_record_is_still_shown(changed):
         assert data.problems == []
         (source,) = [r for r in data.records if r.folder == "data/source/meetings"]
         assert source.run is None and source.id is not None
+
+
+# --- the last verification ----------------------------------------------------------------------
+
+
+def verified(folder):
+    """Have everything verified, and return what was kept of it."""
+    with contextlib.chdir(folder):
+        keep(verify_folders([Path("data"), Path("results")]))
+        return gather(judgement=Judgement(verification=read_kept()))
+
+
+def test_the_last_verification_is_kept_and_shown(changed):
+    data = verified(changed)
+    by_command, by_workflow = data.verifications
+    assert (by_command.what, by_command.problems) == ("by bat audit verify", 0)
+    assert by_command.of_this_table and by_command.files > by_workflow.files
+    assert data.problems == []
+
+
+def test_what_the_last_verification_found_is_shown_with_its_record(changed):
+    flip(changed / "results/pretrain/bat-mini/early/encoder.safetensors", 0)
+    data = verified(changed)
+    assert data.verifications[0].problems == 1
+    (problem,) = data.problems
+    assert "encoder.safetensors: changed after" in problem.text
+    folders = [data.records[index].folder for index in problem.records]
+    assert folders == ["results/pretrain/bat-mini/early"]
+
+
+def test_what_was_found_of_another_table_is_not_said_of_this_one(changed):
+    flip(changed / "results/pretrain/bat-mini/early/encoder.safetensors", 0)
+    assert verified(changed).problems
+    rewritten = Made(changed, centres={"bat-mini,cgp,speaker,accuracy": (0.5, 0.1)}).write()
+    assert rewritten
+    with contextlib.chdir(changed):
+        data = gather(judgement=Judgement(verification=read_kept()))
+    assert not data.verifications[0].of_this_table
+    assert data.problems == []
+
+
+def test_what_is_no_verification_is_refused(changed):
+    (changed / KEPT).write_text("{}")
+    with contextlib.chdir(changed), pytest.raises(BatError, match="not the outcome of a verif"):
+        read_kept()

@@ -46,11 +46,12 @@ def verify(
 ) -> None:
     """Rehash everything behind the tables and figures; name what is wrong and what depends on it.
 
-    Exit status 1 if there is a problem.
+    Exit status 1 if there is a problem. The outcome is kept in results/audit/verification.json, for
+    the audit page.
 
     Example: bat audit verify
     """
-    from bat.audit.verification import print_report, verify_experiment, verify_folders
+    from bat.audit.verification import keep, print_report, verify_experiment, verify_folders
 
     if folder:
         report = verify_folders(folder, jobs=jobs)
@@ -58,6 +59,7 @@ def verify(
         from bat.workflow import Plan
 
         report = verify_experiment(Plan(Common.of(context).params), jobs=jobs, recompute=recompute)
+        keep(report)
     print_report(report, as_json=as_json)
 
 

@@ -1,10 +1,15 @@
 """Does everything still hold? Every file rehashed, every number computed anew."""
 
 import json
+import logging
+import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
 
 from bat.audit.experiment import (
     AUDIT,
@@ -28,12 +33,15 @@ from bat.evaluation.cells import CELLS, Cell, read_cells
 from bat.progress import readable_bytes
 from bat.provenance.environment import environment_lock
 from bat.provenance.graph import Dependents, Problem
+from bat.provenance.hashing import canonical_json
 from bat.provenance.lineage import Verified, recorded_folders, verify_records
-from bat.provenance.recipe import RECIPE
+from bat.provenance.recipe import RECIPE, read_recipe
 from bat.provenance.register import REGISTER
 from bat.provenance.rehashing import usable_cores
 from bat.workflow import Plan
 
+KEPT = AUDIT / "verification.json"
+_LOG = logging.getLogger(__name__)
 _ROOTS = (Path("data"), Path("results"))
 # Of this size metrics and intervals take seconds; those of AudioSet take minutes.
 _RECOMPUTED_UNASKED_BYTES = 64 * 2**20
@@ -230,6 +238,57 @@ def _files_of(folders: Sequence[Path]) -> list[Path]:
     """Return the files that a cell is made of: where it is printed, and where it was measured."""
     printed = [*(TABLES / name for name in TABLE_FILES), AUDIT / "verified.json"]
     return printed + [folder / name for folder in folders for name in (METRICS, PREDICTIONS)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kept:
+    """The last outcome, as it is kept for the audit page.
+
+    Attributes
+    ----------
+    finished
+        When.
+    table
+        Id of the record of the main table that was verified; None where it has none.
+    """
+
+    finished: str
+    table: str | None
+    report: Report
+
+
+def keep(report: Report, path: Path = KEPT) -> None:
+    """Keep an outcome in the place of the last one; where nothing can be written, nothing is."""
+    try:
+        table = read_recipe(TABLES).id
+    except BatError:
+        table = None
+    finished = datetime.now(UTC).isoformat(timespec="seconds")
+    text = canonical_json(asdict(Kept(finished=finished, table=table, report=report)))
+    partial = path.with_name(f".{path.name}-{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)
+    except OSError as error:  # results that belong to others can be verified too
+        _LOG.info("%s: the outcome was not kept: %s", path, error.strerror)
+
+
+def read_kept(path: Path = KEPT) -> Kept | None:
+    """Read the last outcome; None where there is none.
+
+    Raises
+    ------
+    BatError
+        If the file is something else.
+    """
+    if not path.is_file():
+        return None
+    try:
+        return TypeAdapter(Kept).validate_json(path.read_bytes())
+    except ValidationError as error:
+        first = str(error.errors()[0]["msg"])
+        raise BatError(f"{path}: not the outcome of a verification: {first}; delete it") from None
 
 
 def verify_folders(roots: Sequence[Path], *, jobs: int | None = None) -> Report:

@@ -2,6 +2,7 @@
 
 function cellView(cell) {
   const detail = element("div", { class: "detail", id: "detail" });
+  const record = { "data-record": recordId(cell.records[0]) };
   const view = element("div", { class: "cell" });
   const open = (index) => {
     detail.replaceChildren(recordView(index, open));
@@ -13,17 +14,18 @@ function cellView(cell) {
   const graph = lineageGraph(cell, open);
   const wide = Number(graph.getAttribute("width")) > 460;
   view.append(
+    ...problemsOf(cell),
     numberView(cell),
     part("Claim and verdict", claimsOf(cell)),
-    part("Seeds and spread", spread(cell),
-      element("p", { class: "quiet" }, `A dot is a run: one seed of one fold. The band is the ${level()} % ` +
-        "interval over clips."), spreadTable(cell)),
+    part("Seeds and spread", element("div", record, spread(cell),
+      element("p", { class: "quiet" }, "A dot is a run: one seed of one fold. " +
+        `The band is the ${level()} % interval over clips.`), spreadTable(cell))),
     part("Lineage",
       element("p", {}, "Each box was made from those below it. Open one to see its record."),
       element("div", { class: wide ? "trace wide" : "trace" },
         element("div", { class: "scroller" }, graph), detail)),
     part("Data behind it", dataOf(cell)),
-    part("Rebuild", ...commandsOf(cell)),
+    part("Rebuild", element("div", { class: "commands", ...record }, commandsOf(cell))),
     part("Environment", environmentOf(cell)));
   open(cell.records[0]);
   byId("said").textContent = "";
@@ -31,6 +33,18 @@ function cellView(cell) {
 }
 
 const level = () => Math.round(DATA.confidence * 100);
+/** Problems that a number depends on. */
+function problemsOf(cell) {
+  const index = DATA.cells.indexOf(cell);
+  if (!WRONG[index]) return [];
+  const lineage = behind(cell.records);
+  const texts = DATA.problems.filter(({ records, cells }) =>
+    (cells ? cells.includes(index) : records.some((record) => lineage.has(record)))).map(({ text }) => text);
+  return [element("div", { class: "notice", "data-record": recordId(cell.records[0]) },
+    element("p", {}, "It depends on what does not hold:"),
+    element("ul", {}, texts.map((text) => element("li", {}, text))))];
+}
+
 const part = (title, ...content) => element("section", {}, element("h3", {}, title), ...content);
 
 function numberView(cell) {

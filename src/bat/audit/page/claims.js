@@ -18,7 +18,7 @@ function chip(verdict) {
 /** A claim in the panel of a number. */
 function claimView(claim) {
   const record = claim.cell === null ? "" : recordId(DATA.cells[claim.cell].records[0]);
-  return element("div", { class: "claim-view" },
+  return element("div", { class: "claim-view", "data-claim": claim.id },
     element("p", {}, chip(claim.verdict), element("span", { "data-claim": claim.id },
       ` ${claim.place} (${claim.version}): ${claim.model} · ${claim.method} · ${claim.task} ${claim.metric}`)),
     definitions([
@@ -61,7 +61,8 @@ function claimRow(claim) {
   const what = `${claim.model} · ${claim.method} · ${claim.task} ${claim.metric}`;
   return [
     element("span", { "data-claim": claim.id }, `${claim.place}, ${claim.version}`),
-    cell ? element("a", { href: `#${address(`cell=${cellName(cell)}`)}` }, what) : what,
+    element(cell ? "a" : "span", { "data-claim": claim.id,
+      href: cell && `#${address(`cell=${cellName(cell)}`)}` }, what),
     element("span", { "data-claim": claim.id }, printed(claim)),
     claim.ours === null ? "" : element("span", cell ? { "data-record": recordId(cell.records[0]) }
       : { "data-claim": claim.id }, ours(claim)),

@@ -3,7 +3,8 @@
 import os
 from pathlib import Path
 
-from bat.audit.page.gather import TABLES, gather
+from bat.audit.experiment import TABLES
+from bat.audit.page.gather import gather
 from bat.audit.page.judgement import judged
 from bat.audit.page.render import render
 from bat.options import Common

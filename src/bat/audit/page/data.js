@@ -13,6 +13,7 @@ const HOLDINGS = {
   holds: { sign: "✓", tone: "good" }, "does not hold": { sign: "✗", tone: "bad" },
 };
 const NO_CLAIM = "no claim";
+const PROBLEM = "depends on a problem";
 // The verdict that a cell with several claims is shown with: the worst comes first.
 const WORST_FIRST = ["different", "undecided", "not attempted", "equivalent", "identical"];
 
@@ -48,6 +49,8 @@ function verdictOf(cell) {
   return WORST_FIRST.find((verdict) => found.has(verdict));
 }
 
+const VERDICT_OF = DATA.cells.map(verdictOf);
+
 /** Indices of some records and all that is behind them. Inputs come first in the data. */
 function behind(records) {
   const depth = new Map(records.map((record) => [record, 0]));
@@ -68,6 +71,14 @@ function madeFrom(records) {
   });
   return marked;
 }
+
+// Numbers that depend on something that is wrong.
+const WRONG = (() => {
+  const unsaid = DATA.problems.filter((problem) => problem.cells === null);
+  const marked = madeFrom(unsaid.flatMap((problem) => problem.records));
+  const said = new Set(DATA.problems.flatMap((problem) => problem.cells ?? []));
+  return DATA.cells.map((cell, index) => said.has(index) || cell.records.some((record) => marked[record]));
+})();
 
 const PROBLEMS_OF = new Map();
 DATA.problems.forEach((problem) => problem.records.forEach((record) =>

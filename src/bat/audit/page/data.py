@@ -247,21 +247,29 @@ class Figure(Plain):
 
 
 class Verification(Plain):
-    """Outcome of a verification: what was rehashed, and what did not match."""
+    """Outcome of a verification: what was rehashed, and how many problems were found.
+
+    ``of_this_table`` is false for one that came before the table that is shown.
+    """
 
     what: str
     finished: str | None
     files: int
     bytes: int
-    problems: list[str]
-    record: Index | None
+    problems: int
+    of_this_table: bool
+    record: Index
 
 
 class Problem(Plain):
-    """Something that does not fit, found in the records or by the last verification."""
+    """Something that does not fit, found in the records or by the last verification.
+
+    ``cells`` depend on it; None where these are all that were made from the records.
+    """
 
     text: str
     records: list[Index]
+    cells: list[Index] | None = None
 
 
 class PageData(Plain):

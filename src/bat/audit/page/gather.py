@@ -1,34 +1,23 @@
 """Gather what the page shows from the records on disk."""
 
-import json
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
 
-from bat.audit.page.data import (
-    Cell,
-    FoldValues,
-    Index,
-    PageData,
-    Problem,
-    Verification,
-)
-from bat.audit.page.judgement import Judgement, Mark
+from bat.audit.experiment import FIGURES, TABLES
+from bat.audit.marks import Mark
+from bat.audit.page import problems
+from bat.audit.page.data import Cell, Claim, FoldValues, Index, PageData, Problem, Verification
+from bat.audit.page.judgement import Judgement
 from bat.audit.page.records import Records
 from bat.audit.page.tables import figures, ledgers, manifests
 from bat.errors import BatError
 from bat.evaluation import cells as table_cells
 from bat.evaluation.cells import CELLS, read_cells
 from bat.progress import track
-from bat.provenance.hashing import digest
 
-TABLES, FIGURES, AUDIT = Path("results/tables"), Path("results/figures"), Path("results/audit")
+_AUTHOR_RUN = "author run"
 
 
-def gather(
-    *,
-    params: str | None = None,
-    judgement: Judgement | None = None,
-) -> PageData:
+def gather(*, params: str | None = None, judgement: Judgement | None = None) -> PageData:
     """Read the table, everything behind it, and what is said of it.
 
     Nothing is verified here but the links between records: files are not rehashed, and what is
@@ -51,21 +40,13 @@ def gather(
         raise BatError(f"{path}: not there; build the table first: snakemake --cores 2")
     said = judgement or Judgement()
     numbers, records = read_cells(path), Records()
-    table, problems = records.add(TABLES.as_posix()), list[Problem]()
-    claims_of: dict[Index, list[Index]] = {}
-    for number, claim in enumerate(said.claims):
-        if claim.cell is not None:
-            claims_of.setdefault(claim.cell, []).append(number)
+    table, claims_of = records.add(TABLES.as_posix()), _claims_of(said.claims)
     cells = [
-        _cell(cell, records, claims_of.get(place, []), said.marks.get(cell.name, Mark()), problems)
+        _cell(cell, records, claims_of.get(place, []), said.marks.get(cell.name))
         for place, cell in enumerate(track(numbers, "gathering"))
     ]
     drawn = figures(records, records.add(FIGURES.as_posix())) if FIGURES.is_dir() else []
-    verifications = [said.verification, _before_the_table(records)]
-    known = [outcome for outcome in verifications if outcome is not None]
-    problems += _of_records(records)
-    problems += [_said(text, records) for text in said.complaints]
-    problems += [_said(text, records) for outcome in known for text in outcome.problems]
+    verifications, found = _verified(said, table, numbers, records)
     return PageData(
         params=params,
         table=table,
@@ -73,8 +54,8 @@ def gather(
         cells=cells,
         claims=list(said.claims),
         statements=list(said.statements),
-        problems=problems,
-        verifications=known,
+        problems=found,
+        verifications=verifications,
         ledgers=ledgers(records),
         manifests=manifests(records),
         figures=drawn,
@@ -87,92 +68,53 @@ def gather(
     )
 
 
-def _cell(
-    cell: table_cells.Cell,
-    records: Records,
-    claims: list[Index],
-    mark: Mark,
-    problems: list[Problem],
-) -> Cell:
-    behind = [records.add(folder) for folder in cell.folders]
-    ids = [records.ids.get(folder, "") for folder in cell.folders]
-    now = ids[0] if len(ids) == 1 else digest(ids)
-    if now[: len(cell.record)] != cell.record:
-        problems.append(
-            Problem(
-                text=f"{cell.name}: the table was made from another version of its runs: "
-                f"record {cell.record} then, {now[:16] or 'none'} now",
-                records=behind,
-            )
-        )
+def _claims_of(claims: Sequence[Claim]) -> dict[Index, list[Index]]:
+    """Return the claims of every cell that has some."""
+    of_cell: dict[Index, list[Index]] = {}
+    for number, claim in enumerate(claims):
+        if claim.cell is not None:
+            of_cell.setdefault(claim.cell, []).append(number)
+    return of_cell
+
+
+def _cell(cell: table_cells.Cell, records: Records, claims: list[Index], mark: Mark | None) -> Cell:
     folds: dict[str, FoldValues] = {}
     for run in cell.runs:
         of_fold = folds.setdefault(run.fold, FoldValues(fold=run.fold, seeds=[], values=[]))
         of_fold.seeds.append(run.seed)
         of_fold.values.append(round(100 * run.value, 2))
-    shown = cell.model_dump(include=set(Cell.model_fields) - {"record"})
     return Cell(
-        **shown,
-        record=cell.record,
+        **cell.model_dump(include={*Cell.model_fields} & {*table_cells.Cell.model_fields}),
         folds=list(folds.values()),
-        records=behind,
+        records=[records.add(folder) for folder in cell.folders],
         claims=claims,
-        mark=mark.text,
-        independent=mark.independent,
+        mark=_in_words(mark),
+        independent=mark is not None and mark.state != _AUTHOR_RUN,
     )
 
 
-def _of_records(records: Records) -> list[Problem]:
-    """Find records that cannot be read, and links that no longer fit."""
-    found = []
-    for index, record in enumerate(records.records):
-        if record.problem is not None:
-            found.append(Problem(text=record.problem, records=[index]))
-        for known in record.inputs:
-            maker = None if known.record is None else records.records[known.record]
-            if maker is None or maker.id is None:
-                continue
-            made = {output.name: output.sha256 for output in maker.outputs}
-            if maker.id != known.recipe or made.get(Path(known.path).name) != known.sha256:
-                text = f"{record.folder}: was made from another version of {known.path}"
-                found.append(Problem(text=text, records=[index]))
-    return found
+def _in_words(mark: Mark | None) -> str:
+    """Say who ran a cell: the author, unless a certificate says that others did."""
+    if mark is None or mark.state == _AUTHOR_RUN:
+        return _AUTHOR_RUN
+    what = ", with everything behind it" if mark.chain else ""
+    return f"{mark.state} by {', '.join(mark.by)}{what}"
 
 
-def _said(text: str, records: Records) -> Problem:
-    """Find the record that a line of a verification is about: it begins with a path."""
-    path = Path(text.partition(": ")[0])
-    for folder in (path, *path.parents):
-        index = records.known(folder.as_posix())
-        if index is not None:
-            return Problem(text=text, records=[index])
-    return Problem(text=text, records=[])
-
-
-def _before_the_table(records: Records) -> Verification | None:
-    """Return what the workflow itself rehashed before it made the table."""
-    path = AUDIT / "verified.json"
-    content = _plain(path)
-    if content is None:
-        return None
-    record = records.add(AUDIT.as_posix())
-    run = records.records[record].run
-    return Verification(
-        what="before the table was made",
-        finished=None if run is None else run.finished,
-        files=content["files"],
-        bytes=content["bytes"],
-        problems=[],
-        record=record,
-    )
-
-
-def _plain(path: Path) -> dict[str, Any] | None:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return content if isinstance(content, dict) else None
+def _verified(
+    said: Judgement, table: Index, cells: Sequence[table_cells.Cell], records: Records
+) -> tuple[list[Verification], list[Problem]]:
+    """Return the verifications that were made, and every problem that is known."""
+    outcomes, found = [], list[Problem]()
+    if said.verification is not None:
+        outcome, found = problems.of_verification(said.verification, table, cells, records)
+        outcomes.append(outcome)
+    if (outcome_before := problems.before_the_table(records)) is not None:
+        outcomes.append(outcome_before)
+    found += problems.of_records(records)
+    found += problems.of_cells(cells, records)
+    found += [problems.of_complaint(text, records) for text in said.complaints]
+    return outcomes, found
 
 
 def _confidence(records: Records) -> float:

@@ -86,16 +86,17 @@ function gridGroup(model, of) {
 }
 
 function numberElement(cell, index) {
-  const verdict = verdictOf(cell);
+  const verdict = VERDICT_OF[index];
   const known = VERDICTS[verdict];
   return element("div", {
     role: "gridcell", tabindex: "-1", "data-cell": index, "data-record": recordId(cell.records[0]),
-    class: `number ${known ? known.tone : ""} ${cell.independent ? "independent" : "own"}`,
+    class: `number ${known ? known.tone : ""} ${WRONG[index] ? "wrong" : ""} ${cell.independent ? "independent" : "own"}`,
     "aria-label": `${cell.model}, ${cell.method}, ${cell.task} ${cell.metric}: ${percent(cell.mean)} %, ` +
-      `standard deviation ${percent(cell.std)}; ${known ? known.text : verdict}; ${cell.mark}`,
+      `standard deviation ${percent(cell.std)}; ${known ? known.text : verdict}; ${cell.mark}` +
+      (WRONG[index] ? "; depends on a problem" : ""),
   },
   element("b", {}, percent(cell.mean)), element("i", {}, `±\u2009${percent(cell.std)}`),
-  known ? element("em", {}, known.sign) : null);
+  WRONG[index] || known ? element("em", {}, WRONG[index] ? "!" : known.sign) : null);
 }
 
 /** Leave out rows and columns without a match, and blank what else does not match. */

@@ -4,24 +4,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bat.audit.certificates import check_certificates
 from bat.audit.claims import judgement
-from bat.audit.page.data import Claim, Finding, Index, Statement, Verification
+from bat.audit.marks import Mark, marks
+from bat.audit.page.data import Claim, Finding, Index, Statement
+from bat.audit.trace import todays_cells
+from bat.audit.verification import Kept, read_kept
 from bat.errors import BatError
-from bat.evaluation.cells import CELLS, Cell, read_cells
+from bat.evaluation.cells import CELLS, Cell
 from bat.paper.qualitative import Judged
 from bat.paper.verdicts import Verdict
 from bat.workflow import Plan
 
-AUTHOR_RUN = "author run"
 _DIGITS = 4
-
-
-@dataclass(frozen=True, kw_only=True)
-class Mark:
-    """Who ran a cell, in words."""
-
-    text: str = AUTHOR_RUN
-    independent: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,24 +38,31 @@ class Judgement:
     claims: Sequence[Claim] = ()
     statements: Sequence[Statement] = ()
     marks: Mapping[str, Mark] = field(default_factory=dict)
-    verification: Verification | None = None
+    verification: Kept | None = None
     complaints: Sequence[str] = ()
 
 
 def judged(params: Path, tables: Path) -> Judgement:
-    """Judge the claims of the paper by a table, as ``bat audit claims`` does.
+    """Gather verdicts, marks and the last verification.
 
     A table that is not what its record says is not judged; the page says so.
     """
     if not (tables / CELLS).is_file():
         return Judgement()
+    verification = read_kept()
     try:
+        cells = todays_cells(tables)
         said = judgement(Plan(params), tables)
     except BatError as error:
-        return Judgement(complaints=[f"{error}; no claim was judged"])
+        complaint = f"{error}; no claim was judged"
+        return Judgement(verification=verification, complaints=[complaint])
+    certificates = check_certificates(cells)
     return Judgement(
-        claims=claims_shown(said.verdicts, read_cells(tables / CELLS)),
+        claims=claims_shown(said.verdicts, cells),
         statements=[_statement(one) for one in said.statements],
+        marks=marks(cells, certificates),
+        verification=verification,
+        complaints=[problem for one in certificates for problem in one.problems],
     )
 
 

@@ -65,15 +65,13 @@ function options(select, names) {
 function buildFilters() {
   options(byId("of-model"), ["every model", ...unique(DATA.cells.map((cell) => cell.model))]);
   options(byId("of-task"), ["every task", ...unique(DATA.cells.map((cell) => cell.task))]);
-  const found = new Set(DATA.cells.map(verdictOf));
+  const found = new Set(VERDICT_OF);
   const verdicts = [...Object.keys(VERDICTS), NO_CLAIM].filter((verdict) => found.has(verdict));
-  options(byId("of-verdict"), ["every verdict", ...verdicts]);
+  options(byId("of-verdict"), ["every verdict", ...verdicts, ...(WRONG.some(Boolean) ? [PROBLEM] : [])]);
   for (const id of ["search", "of-model", "of-task", "of-verdict"])
     byId(id).addEventListener("input", applyFilters);
   applyFilters();
 }
-
-const VERDICT_OF = DATA.cells.map(verdictOf);
 
 function applyFilters() {
   const { matches, records } = search(byId("search").value);
@@ -81,7 +79,8 @@ function applyFilters() {
   let count = 0;
   DATA.cells.forEach((cell, index) => {
     if ((model && cell.model !== model) || (task && cell.task !== task)
-      || (verdict && VERDICT_OF[index] !== verdict)) matches[index] = 0;
+      || (verdict && !(verdict === PROBLEM ? WRONG[index] : VERDICT_OF[index] === verdict)))
+      matches[index] = 0;
     count += matches[index];
   });
   showMatches(matches);
@@ -111,10 +110,10 @@ function buildOverview() {
     DATA.claims.length ? tile("Claims attempted", `${DATA.claims.filter(attempted).length} of ${DATA.claims.length}`,
       verdictCounts(), { "data-claim": "all" }) : "",
     ...DATA.verifications.map((outcome) => tile(`Verified ${outcome.what}`,
-      outcome.problems.length ? `${outcome.problems.length} problems` : "All match",
+      !outcome.of_this_table ? "Out of date" : outcome.problems ? `${outcome.problems} problems` : "All match",
       `${whole(outcome.files)} files, ${size(outcome.bytes)}` +
         (outcome.finished ? `, ${moment(outcome.finished)}` : ""),
-      { "data-record": recordId(outcome.record ?? DATA.table) })));
+      { "data-record": recordId(outcome.record) })));
 }
 
 function verdictCounts() {

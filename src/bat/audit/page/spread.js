@@ -9,10 +9,9 @@ function spread(cell) {
   const left = 20 + SPREAD.name * Math.min(17, Math.max(...cell.folds.map(({ fold }) => fold.length)));
   const scale = scaleOf(left, width - SPREAD.right, [...values, cell.low, cell.high, ...claims.map((claim) => claim.value)]);
   const height = SPREAD.top + cell.folds.length * SPREAD.line + 30;
-  const record = { "data-record": recordId(cell.records[0]) };
   const figure = drawing("svg", { class: "spread", width, height, viewBox: `0 0 ${width} ${height}`,
     role: "img", "aria-label": `${values.length} runs in ${cell.folds.length} folds, between ` +
-      `${percent(Math.min(...values))} and ${percent(Math.max(...values))} %`, ...record });
+      `${percent(Math.min(...values))} and ${percent(Math.max(...values))} %` });
   const bottom = height - 26;
   figure.append(
     drawing("rect", { class: "interval", x: scale(cell.low), y: SPREAD.top - 12,
@@ -68,7 +67,6 @@ function spreadTable(cell) {
   const table = plainTable(["fold", ...seeds.map((seed) => `seed ${seed}`)],
     cell.folds.map((fold) => [fold.fold, ...seeds.map((seed) => value(fold, seed))]),
     { numeric: seeds.map((_, place) => place + 1), caption: "Every run, in %" });
-  table.dataset.record = recordId(cell.records[0]);
   return element("details", {}, element("summary", {}, "As a table"), table);
 }
 
