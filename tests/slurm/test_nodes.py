@@ -11,7 +11,7 @@ import pytest
 from pipeline.conftest import BIN
 from pipeline.tiny import REPOSITORY, write_params
 from slurm.cluster import queue, slurm, wait_until
-from slurm.ways import FOLDER, last_step, training_of
+from slurm.ways import ENCODER, FOLDER, last_step, training_of
 
 pytestmark = [
     pytest.mark.slurm,
@@ -76,3 +76,4 @@ def test_two_nodes_are_one_with_two_ranks_and_go_on_when_warned(
     log = (experiment.folder / "job.log").read_text()
     assert "rank 0 of 2" in log
     assert "rank 1 of 2" in log
+    assert experiment.planned(ENCODER) == {}  # Snakemake takes it as made
