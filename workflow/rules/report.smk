@@ -51,6 +51,7 @@ rule table:
         long="results/tables/main_long.csv",
         markdown="results/tables/main.md",
         cells="results/tables/cells.json",
+        gap="results/tables/gap.csv",
         recipe="results/tables/recipe.json",
     log:
         "logs/table.log",
