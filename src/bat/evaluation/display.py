@@ -116,3 +116,9 @@ def print_table(path: Path) -> None:
         ]
         table.add_row(row["model"], row["method"], *cells)
     Console().print(table)
+
+
+def wide_console() -> Console:
+    """Return a console for tables of many columns: where no terminal limits it, it is wide."""
+    console = Console()
+    return console if console.is_terminal else Console(width=200)

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
+from bat.errors import BatError
+from bat.evaluation.display import wide_console
 from bat.evaluation.equivalence import DIFFERENT, UNDECIDED, Interval, share_interval
 from bat.paper.claims import Claim
 from bat.paper.verdicts import Tolerance, conclusion, margin_of
@@ -243,9 +245,20 @@ def worst(rates: Sequence[Rates]) -> Rates:
     return max(rates, key=lambda of_case: of_case.false_pass)
 
 
+def limit(trials: int) -> float:
+    """Return the largest rate that a true 5 % is likely to be counted as."""
+    return NOMINAL + 3 * monte_carlo_error(NOMINAL, trials)
+
+
 def print_rates(rates: Sequence[Rates], console: Console | None = None) -> None:
-    """Print what was counted, in per cent, and the worst of it."""
-    console = console or Console()
+    """Print what was counted, in per cent, and the worst of it.
+
+    Raises
+    ------
+    BatError
+        If verdicts pass falsely more often than 5 %, beyond the chance of counting.
+    """
+    console = console or wide_console()
     trials = rates[0].trials
     table = Table(
         "scenario", title=f"{trials:,} trials each; truth at the margin (M), twice it, or at zero"
@@ -263,7 +276,7 @@ def print_rates(rates: Sequence[Rates], console: Console | None = None) -> None:
         )
     console.print(table)
     nominal = 100 * monte_carlo_error(NOMINAL, trials)
-    console.print(f"a true 5 % is counted with a standard error of {nominal:.2f} %")
+    console.print(f"5 % would be counted with a standard error of {nominal:.2f}")
     for kind in ("false_pass", "false_fail"):
         of_case = max(rates, key=lambda one, kind=kind: getattr(one, kind))  # type: ignore[misc]
         rate = getattr(of_case, kind)
@@ -272,3 +285,5 @@ def print_rates(rates: Sequence[Rates], console: Console | None = None) -> None:
             f"worst {kind.replace('_', ' ')}: {100 * rate:.2f} % ± {error:.2f} "
             f"({of_case.scenario}, {of_case.seeds} seeds)"
         )
+    if worst(rates).false_pass > limit(trials):
+        raise BatError(f"false passes are more than 5 %: {100 * worst(rates).false_pass:.2f} %")
