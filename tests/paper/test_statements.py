@@ -181,6 +181,14 @@ def test_what_was_not_run_is_not_attempted():
     assert (found.holding, found.reason) == ("not attempted", "not all of it was run")
 
 
+def test_what_was_not_run_is_said_beside_what_holds():
+    values = {("BAT", m, "t"): runs(r) for m, r in (("cgp@prototypes=10", 50), ("cgp", 60))}
+    sweep = {("BAT", task): {"cgp@prototypes=10": 10, "cgp": 1000} for task in ("t", "u")}
+    found = judged("more-prototypes-help", values=values, sweep=sweep)
+    assert found.holding == "holds"
+    assert found.reason == "1 of 1 differences are above zero; 1 were not run"
+
+
 def test_the_papers_own_numbers_are_asked_too():
     none = Evidence(values={})
     by_id = {one.statement.id: one for one in judge_statements(
