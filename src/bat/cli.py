@@ -9,7 +9,7 @@ import importlib
 import logging
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -74,27 +74,48 @@ def _run(
     Of the ranks that torchrun starts only the first enters the job, and so writes; the others
     work for it.
     """
+    params = Common.of(context).params
+    _begin(context)
+    from bat.workflow import Plan
+
+    settings = Plan(params).settings(stage, selection)
+    files = {role: [Path(f) for f in files] for role, files in inputs.items() if files}
+    wanted = lambda: Plan(params).wanted(stage, **selection)  # noqa: E731
+    _do(stage, selection, settings, files, out, wanted, *resources)
+
+
+def _begin(context: typer.Context) -> None:
+    """Prepare this process for the work of a stage."""
     common = Common.of(context)
-    params = common.params
     limit_threads(common.threads)
     start_log(common.log if rank() == 0 else None)
     end_cleanly()
     end_when_superseded()
-    from bat.provenance.job import Job
-    from bat.workflow import Plan
 
-    plan = Plan(params)
-    settings = plan.settings(stage, selection)
+
+def _do(
+    stage: str,
+    selection: Mapping[str, str],
+    settings: Any,
+    inputs: Mapping[str, list[Path]],
+    out: Path,
+    wanted: Callable[[], str],
+    *resources: object,
+) -> None:
+    """Do the work of one job, and record it."""
+    from bat.provenance.job import Job
+    from bat.workflow import code_of_job
+
     module = importlib.import_module(f"bat.stages.{stage}")
     job = Job(
         stage=stage,
         selection=selection,
         settings=settings.model_dump(mode="json"),
-        inputs={role: [Path(f) for f in files] for role, files in inputs.items() if files},
+        inputs=inputs,
         folder=out,
-        code=plan.code(stage, selection),
+        code=code_of_job(stage, settings),
         determinism=_determinism(module, settings),
-        wanted=lambda: Plan(params).wanted(stage, **selection),
+        wanted=wanted,
     )
     if rank() != 0:
         module.run(job, settings, *resources)
@@ -478,6 +499,39 @@ def table(context: typer.Context, out: Out) -> None:
     _run(context, "table", {}, inputs, out)
 
 
+@app.command(hidden=True)
+def rebuild(
+    context: typer.Context,
+    record: Annotated[Path, typer.Argument(help="Folder of a record.")],
+    out: Out,
+    ranks: Annotated[int, typer.Option(min=1, help="Processes that train together.")] = 1,
+) -> None:
+    """Do again what a record says, from the files that it names, into another folder.
+
+    The record alone says what to do; no parameters are read. See bat audit rerun.
+    """
+    if ranks > 1 and not under_torchrun():
+        start_log(None)
+        end_cleanly()
+        from bat.pretraining.launch import launch
+
+        launch(ranks, sys.argv[1:])
+        return
+    _begin(context)
+    from bat.provenance.recipe import read_recipe
+    from bat.settings import recorded_settings
+    from bat.workflow import code_of_job, wanted_digest
+
+    recipe = read_recipe(record)
+    settings = recorded_settings(recipe.stage, recipe.settings)
+    inputs: dict[str, list[Path]] = {}
+    for known in recipe.inputs:
+        inputs.setdefault(known.role, []).append(Path(known.path))
+    code = code_of_job(recipe.stage, settings)
+    wanted = wanted_digest(recipe.stage, recipe.selection, recipe.settings, code)
+    _do(recipe.stage, recipe.selection, settings, inputs, out, lambda: wanted)
+
+
 @app.command()
 def conformance(folder: Annotated[Path, typer.Argument(help="Folder of golden vectors.")]) -> None:
     """Compare this installation with vectors of the reference implementation, case by case.
@@ -689,13 +743,15 @@ def score(
 
 @app.command()
 def show(table: Annotated[Path, typer.Argument(help="Main table.")]) -> None:
-    """Print the main table on the screen.
+    """Print the main table on the screen, with a sign at cells that others reran.
 
     Example: bat show results/tables/main.csv
     """
+    from bat.audit.marks import signs_of
     from bat.evaluation.display import print_table
 
-    print_table(table)
+    signs, legend = signs_of(table.parent)
+    print_table(table, signs=signs, legend=legend)
 
 
 def main() -> None:

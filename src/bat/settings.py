@@ -4,9 +4,12 @@ A stage is handed one of these models. Its content goes into the recipe and deci
 must run again; a parameter that is not in a stage's settings cannot move its result.
 """
 
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_type_hints
+
+from pydantic import ValidationError
 
 from bat.acquisition.catalogue import facts_of, published, published_weights
 from bat.errors import BatError
@@ -224,6 +227,7 @@ class TableSettings(Strict):
 
     models: list[str]
     pretrained: list[str]
+    published: list[str]
     methods: list[str]
     tasks: list[str]
     metrics: dict[str, list[str]]
@@ -489,6 +493,7 @@ def _table(params: Params, _: Selected) -> TableSettings:
         # lists, whose order moves the digest as it moves the table's rows and columns
         models=list(params.models),
         pretrained=[name for name, m in params.models.items() if m.pretraining or m.weights],
+        published=[name for name, m in params.models.items() if m.weights],
         methods=[*params.probes, FINETUNE],
         tasks=list(params.labelled),
         metrics={name: [*task.metrics] for name, task in params.labelled.items()},
@@ -538,6 +543,46 @@ def settings_for(params: Params, stage: str, selection: Selected) -> Any:
         Where the selection names something that the parameters do not define.
     """
     return _SETTINGS[stage](params, selection)
+
+
+def recorded_settings(stage: str, content: Mapping[str, Any]) -> Any:
+    """Return the settings of a job from what its recipe says of them.
+
+    Raises
+    ------
+    BatError
+        Where there is no such stage, or this code reads the content differently.
+    """
+    if stage not in _SETTINGS:
+        raise BatError(f"unknown stage {stage!r}; known: {', '.join(STAGES)}")
+    model: type[Strict] = get_type_hints(_SETTINGS[stage])["return"]
+    try:
+        settings = model.model_validate_json(json.dumps(content))
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        raise BatError(f"{stage}: settings of another version: {key}: {first['msg']}") from None
+    if settings.model_dump(mode="json") != content:
+        raise BatError(f"{stage}: settings of another version: this one fills in what they lack")
+    return settings
+
+
+def user_files(settings: Any) -> Iterator[Path]:
+    """Yield the files and folders of the user that settings name, as plain values.
+
+    No job made them: folders of recordings, archives, weights, comparison sets, encoders.
+    """
+    if isinstance(settings, list):
+        for value in settings:
+            yield from user_files(value)
+    elif isinstance(settings, dict):
+        for key, value in settings.items():
+            if key in ("path", "folder") and isinstance(value, str):
+                yield Path(value)
+            elif key == "factory" and isinstance(value, str):
+                yield Path(value.rpartition(":")[0])
+            else:
+                yield from user_files(value)
 
 
 def _known(section: Mapping[str, Any], name: str, what: str) -> Any:

@@ -17,6 +17,38 @@ from bat.variants import block_methods, sweep_methods
 Reading = Literal["tokens", "spectrograms", "waveforms"]
 
 
+def code_of_job(stage: str, settings: Any) -> dict[str, str]:
+    """Hash the modules that a job of some settings runs."""
+    return code_of(code_roots(stage, settings))
+
+
+def code_roots(stage: str, settings: Any) -> tuple[str, ...]:
+    """Name the modules that a job of some settings loads; they import the others.
+
+    Probes, what they read, and layouts of data sets are loaded by name, so that their modules
+    are roots beside the stage's. The head that is fine-tuned with an encoder is a linear probe.
+    """
+    roots = [f"bat.stages.{stage}"]
+    if stage in ("resample", "account"):
+        roots.append(f"bat.data.layouts.{settings.layout.kind.replace('-', '_')}")
+    if stage == "acquire" and settings.source.youtube is not None:
+        roots.append("bat.acquisition.gaps")
+    if stage == "probe":
+        reading = reading_of(settings.probe.kind, cached=settings.hearing is None)
+        roots.append(f"bat.probes.{settings.probe.kind}")
+        roots.append(f"bat.stages.reading.{'cached' if reading == 'tokens' else 'live'}")
+    if stage == FINETUNE:
+        roots.append("bat.probes.lp")
+    return tuple(roots)
+
+
+def reading_of(probe: str, *, cached: bool) -> Reading:
+    """Say what a kind of probe reads; queries inside the encoder need the live one."""
+    if not cached:
+        return "waveforms"
+    return "spectrograms" if probe == "vqt" else "tokens"
+
+
 class Plan:
     """The experiment as a set of jobs.
 
@@ -43,28 +75,11 @@ class Plan:
         return settings_for(self.params, stage, selection)
 
     def code(self, stage: str, selection: Mapping[str, str]) -> dict[str, str]:
-        """Hash the modules that one job runs.
-
-        Probes, what they read, and layouts of data sets are loaded by name, so that their modules
-        are roots beside the stage's. The head that is fine-tuned with an encoder is a linear probe.
-        """
-        roots = [f"bat.stages.{stage}"]
-        if stage in ("resample", "account"):
-            layout = self.settings(stage, selection).layout.kind
-            roots.append(f"bat.data.layouts.{layout.replace('-', '_')}")
-        if stage == "acquire" and self.settings(stage, selection).source.youtube is not None:
-            roots.append("bat.acquisition.gaps")
-        if stage == "probe":
-            kind = self.params.probe_of(selection["task"], selection["method"]).kind
-            reading = self.reading(selection["task"], selection["method"])
-            roots += [f"bat.probes.{kind}"]
-            roots += [f"bat.stages.reading.{'cached' if reading == 'tokens' else 'live'}"]
-        if stage == FINETUNE:
-            roots.append("bat.probes.lp")
+        """Hash the modules that one job runs."""
         # Read once for thousands of jobs; who wants to know of changes makes a new plan.
-        key = tuple(roots)
+        key = code_roots(stage, self.settings(stage, selection))
         if key not in self._code:
-            self._code[key] = code_of(roots)
+            self._code[key] = code_of(key)
         return self._code[key]
 
     # Data
@@ -180,11 +195,9 @@ class Plan:
     # Cells of the table
 
     def reading(self, task: str, method: str) -> Reading:
-        """Say what a probe reads; queries inside the encoder need the live one."""
-        if not self.cached(task):
-            return "waveforms"
-        live = self.params.probe_of(task, method).kind == "vqt"
-        return "spectrograms" if live else "tokens"
+        """Say what a probe of a task reads."""
+        kind = self.params.probe_of(task, method).kind
+        return reading_of(kind, cached=self.cached(task))
 
     def parts(self, stage: str, task: str) -> list[str]:
         """Names of the parts that a cell's work is split into."""

@@ -91,27 +91,9 @@ def ffmpeg_binary() -> str:
 
 
 def decode(source: Path | bytes, *, rate_hz: int | None) -> Recording:
-    """Decode a file to a mono float32 waveform.
+    """Decode a file to a mono float32 waveform with ffmpeg, whatever its format.
 
-    The container is recognised by its content, never by its name. Resampling is soxr's with 28
-    bits of precision; a file that is already at `rate_hz` passes through unchanged. Channels are
-    averaged with equal weights, whatever their layout.
-
-    Parameters
-    ----------
-    source : Path or bytes
-        A file, or the content of one.
-    rate_hz : int or None
-        Wanted rate; None keeps the file's own.
-
-    Raises
-    ------
-    DecodeError
-        If the content is not audio, is damaged or holds less than its header promises.
-    EmptyRecordingError
-        If the file holds no sample and promises none.
-    DecoderKilledError
-        If ffmpeg was ended by a signal; the caller may try again.
+    Parameters and errors are those of :func:`bat.audio.decoding.decode`.
     """
     with _as_file(source) as path:
         declared_bytes, present_bytes = _wav_data_bytes(path)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bat.audit.tree import print_tree
-from bat.data.comparison import reasons
+from bat.data.comparison import count_reasons
 from bat.data.ledger import LEDGER_SCHEMA, counts_by_status
 from bat.data.tables import read_table
 from bat.errors import BatError
@@ -35,11 +35,7 @@ def find_cell(cell: str, tables: Path) -> Cell:
     BatError
         If there is no such cell, or ``cells.json`` is not what the table's job wrote.
     """
-    path = tables / CELLS
-    if not path.is_file():
-        raise BatError(f"{path}: not there; build the table first: snakemake --cores 2")
-    verify_file(path, read_recipe(tables))
-    cells = read_cells(path)
+    cells = todays_cells(tables)
     name = cell.rpartition("#")[2]
     for entry in cells:
         if name == entry.name or name[:_RECORD_DIGITS] == entry.record:
@@ -47,6 +43,21 @@ def find_cell(cell: str, tables: Path) -> Cell:
     names = [entry.name for entry in cells]
     near = get_close_matches(name, names, n=3, cutoff=0.5) or names[:1]
     raise BatError(f"{name}: no such cell; there are {len(cells)}, e.g. {' or '.join(near)}")
+
+
+def todays_cells(tables: Path) -> list[Cell]:
+    """Return all cells of the main table.
+
+    Raises
+    ------
+    BatError
+        If there is no table, or ``cells.json`` is not what its job wrote.
+    """
+    path = tables / CELLS
+    if not path.is_file():
+        raise BatError(f"{path}: not there; build the table first: snakemake --cores 2")
+    verify_file(path, read_recipe(tables))
+    return read_cells(path)
 
 
 def trace(entry: Cell, tables: Path, recipes: Mapping[Path, Recipe]) -> dict[str, Any]:
@@ -114,7 +125,7 @@ def _ledger(path: Path) -> dict[str, Any] | None:
     return {
         "rows": ledger.height,
         "statuses": counts_by_status(ledger),
-        "not_used": reasons(ledger).select("status", "reason", rows="len").to_dicts(),
+        "not_used": count_reasons(ledger).select("status", "reason", "rows").to_dicts(),
     }
 
 

@@ -1,6 +1,8 @@
 """Tables for people: Markdown and the terminal."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 from rich.console import Console
@@ -89,8 +91,15 @@ def _expected(expectations: list[Expectation]) -> list[str]:
     return lines
 
 
-def print_table(path: Path) -> None:
+def print_table(path: Path, *, signs: Mapping[str, str] | None = None, legend: str = "") -> None:
     """Print a main table on the terminal.
+
+    Parameters
+    ----------
+    signs
+        What to put behind a cell, by its name.
+    legend
+        What the signs mean.
 
     Raises
     ------
@@ -110,9 +119,20 @@ def print_table(path: Path) -> None:
     for name in names:
         table.add_column(name, justify="right")
     for row in wide.iter_rows(named=True):
-        cells = [
-            "" if row[name] is None else f"{row[name]:.1f} ± {row[name + ' std']:.1f}"
-            for name in names
-        ]
+        cells = [_shown(row, name, signs or {}) for name in names]
         table.add_row(row["model"], row["method"], *cells)
+    table.caption = legend
     Console().print(table)
+
+
+def _shown(row: dict[str, Any], name: str, signs: Mapping[str, str]) -> str:
+    if row[name] is None:
+        return ""
+    cell = ",".join([row["model"], row["method"], *name.split(" ")])
+    return f"{row[name]:.1f} ± {row[name + ' std']:.1f}{signs.get(cell, '')}"
+
+
+def wide_console() -> Console:
+    """Return a console for tables of many columns: where no terminal limits it, it is wide."""
+    console = Console()
+    return console if console.is_terminal else Console(width=200)

@@ -15,7 +15,7 @@ from bat.params.data import ClipSet, Dataset, Fold, Group, LabelledTask, Task, T
 from bat.params.explain import describe, explain
 from bat.params.methods import Baseline, Compute, Finetuning, Grain, Probe, Seeds
 from bat.params.models import Frontend, Model
-from bat.params.results import Figures, Statistics
+from bat.params.results import Equivalence, Figures, Statistics
 
 FINETUNE = "finetune"
 # Model and method of the log-mel baseline, as the tables call them.
@@ -41,6 +41,7 @@ class Params(Strict):
     baseline: Baseline | None
     seeds: Seeds
     statistics: Statistics
+    equivalence: Equivalence
     figures: Figures
     grain: Grain
     compute: Compute

@@ -40,10 +40,12 @@ class RunClock:
         children = resource.getrusage(resource.RUSAGE_CHILDREN)
         # Linux counts kibibytes, macOS bytes.
         unit = 1 if sys.platform == "darwin" else 1024
+        # a clock may be set back meanwhile
+        finished = max(self._started, datetime.now(UTC))
         return {
             "recipe": recipe_id,
             "started": self._started.isoformat(timespec="seconds"),
-            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+            "finished": finished.isoformat(timespec="seconds"),
             "wall_s": round(time.monotonic() - self._monotonic, 3),
             "cpu_s": round(usage.ru_utime + usage.ru_stime, 3),
             "peak_memory_bytes": usage.ru_maxrss * unit,

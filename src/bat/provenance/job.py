@@ -3,15 +3,16 @@
 The order of things is the point. Inputs are hashed and compared with the recipes of their makers
 before anything is computed. Outputs are written to a folder that no rule of the workflow knows,
 flushed to the disk, and moved into place only when the job is complete and still wanted; the
-recipe is moved last. A job that is killed at any moment leaves nothing that looks finished. Only
-one job at a time writes to a folder.
+recipe is moved last, once the register of records has it. A job that is killed at any moment leaves
+nothing that looks finished. Only one job at a time writes to a folder.
 """
 
 import contextlib
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -30,6 +31,7 @@ from bat.provenance.recipe import (
     read_recipe,
     verify_file,
 )
+from bat.provenance.register import Record, draft_entry, folder_in_register
 from bat.slurm.runs import stop_if_superseded
 
 _PARTIAL = ".partial-"
@@ -128,7 +130,7 @@ class Job:
         self._notes[name] = value
 
     def afterwards(self, action: Callable[[], None]) -> None:
-        """Have something done once the outputs are in place, and only then."""
+        """Have something done once the outputs are in place, and only then, before others write."""
         self._afterwards.append(action)
 
     @property
@@ -150,26 +152,45 @@ class Job:
             try:
                 if kind is None:
                     self._publish()
+                    for action in self._afterwards:
+                        action()
             finally:
                 shutil.rmtree(self._partial, ignore_errors=True)
-        if kind is None:
-            for action in self._afterwards:
-                action()
 
     def _publish(self) -> None:
         recipe = self._recipe()
         self.output(RECIPE).write_text(recipe.text(), encoding="utf-8")
-        self.write_json(RUN_LOG, self._clock.log(recipe.id) | self._notes)
+        run_log = self._clock.log(recipe.id) | self._notes
+        self.write_json(RUN_LOG, run_log)
         names = [output.name for output in recipe.outputs] + [RUN_LOG, RECIPE]
         for name in names:
             # safetensors makes files that only their owner may read
             self.output(name).chmod(0o666 & ~_UMASK)
             flush(self.output(name))
-        self._check_not_stale()
-        (self.folder / RECIPE).unlink(missing_ok=True)
-        for name in names:
-            self.output(name).replace(self.folder / name)
+        with self._registration(recipe, run_log["finished"]) as register:
+            self._check_not_stale()
+            (self.folder / RECIPE).unlink(missing_ok=True)
+            for name in names[:-1]:
+                self._move(name)
+            # every recipe in place is the newest in the register, at every moment
+            register()
+            self._move(RECIPE)
         flush(self.folder)
+
+    def _move(self, name: str) -> None:
+        self.output(name).replace(self.folder / name)
+
+    @contextlib.contextmanager
+    def _registration(self, recipe: Recipe, finished: str) -> Iterator[Callable[[], object]]:
+        """Prepare the entry in the register; nothing for a folder outside the working folder."""
+        folder = folder_in_register(self.folder)
+        if folder is None:
+            yield lambda: None
+            return
+        run_log = sha256_of_file(self.output(RUN_LOG))
+        record = Record(folder=folder, stage=self.stage, recipe=recipe.id, run_log=run_log)
+        with draft_entry(record, finished=datetime.fromisoformat(finished)) as draft:
+            yield draft.append
 
     def _recipe(self) -> Recipe:
         written = sorted(path for path in self._partial.iterdir() if path.is_file())

@@ -19,10 +19,20 @@ from bat.evaluation.figures import (
 from bat.models.checkpoint import read_encoder
 from bat.models.encoder import AudioTransformer
 from bat.params.results import AttentionFigure, BlockFigure, PrototypeSweep
+from bat.provenance.determinism import Tolerance
 from bat.provenance.job import Job
 from bat.settings import FigureSettings
 
 DETERMINISM = "bitwise-same-hardware"
+# Numbers are percent, or shares; of a picture only the form can be compared.
+TOLERANCES = {
+    "blocks.csv": Tolerance(absolute=0.1),
+    "prototypes.csv": Tolerance(absolute=0.1),
+    "attention.csv": Tolerance(absolute=1e-3),
+    **dict.fromkeys(
+        ("blocks.png", "prototypes.png", "frontends.png", "attention.png", "training.png")
+    ),
+}
 
 
 def run(job: Job, settings: FigureSettings) -> None:
