@@ -3,6 +3,7 @@
 #   snakemake --cores 2 results/tables/main.csv              the embedded default experiment
 #   snakemake --cores 2 results/tables/main.csv --configfile other.yaml   another one, whole
 #   snakemake -n ...                                         what would run
+#   snakemake --cores 2 results/audit/index.html             the table, and the page that explains it
 #   snakemake --profile slurm results/tables/main.csv        the paper's experiment, on a cluster
 import re
 from pathlib import Path
@@ -54,6 +55,7 @@ wildcard_constraints:
 # Jobs of a cluster are for work. The first fetches files, which nodes often cannot.
 localrules:
     download,
+    page,
     all,
     all_sources,
     all_recordings,

@@ -227,6 +227,7 @@ class TableSettings(Strict):
 
     models: list[str]
     pretrained: list[str]
+    published: list[str]
     methods: list[str]
     tasks: list[str]
     metrics: dict[str, list[str]]
@@ -492,6 +493,7 @@ def _table(params: Params, _: Selected) -> TableSettings:
         # lists, whose order moves the digest as it moves the table's rows and columns
         models=list(params.models),
         pretrained=[name for name, m in params.models.items() if m.pretraining or m.weights],
+        published=[name for name, m in params.models.items() if m.weights],
         methods=[*params.probes, FINETUNE],
         tasks=list(params.labelled),
         metrics={name: [*task.metrics] for name, task in params.labelled.items()},

@@ -22,6 +22,8 @@ MADE_WITH = {
     "pretrain": ["pretrain", "convert"],
 }
 CODE = {"Snakefile", "workflow", "src/bat"}
+# Made anew at any time from what is there: nothing of a view is versioned.
+VIEWS = {name: DVC.pop(name) for name in ("page",)}
 
 
 def made_with(stage):
@@ -37,6 +39,11 @@ def rule(name):
 
 def outs(stage):
     return [name for out in DVC[stage]["outs"] for name in out]
+
+
+def folder(out):
+    """The folder that a job writes; other things lie beside the outputs of the audit."""
+    return out.rpartition("/")[0] if out.startswith("results/audit/") else out
 
 
 def test_every_stage_of_the_package_belongs_to_one_of_dvc():
@@ -57,7 +64,8 @@ def test_a_stage_depends_on_exactly_the_sections_that_move_its_jobs(stage):
 def test_a_stage_persists_the_folder_that_its_rules_write(stage):
     for part in made_with(stage):
         recipes = re.findall(r'recipe="([^"{]+)[^"]*recipe\.json"', rule(part).split("output:")[1])
-        assert [recipe.rstrip("/") for recipe in recipes] == outs(stage)
+        folders = {folder(out) for out in outs(stage)}
+        assert {recipe.rstrip("/") for recipe in recipes} == folders
     for out in DVC[stage]["outs"]:
         assert all(options["persist"] for options in out.values())
 
@@ -83,7 +91,12 @@ READ = {
     "baseline": {"data/manifest", "data/spectrograms"},
     "figure": {"data/spectrograms", "results/pretrain", "results/probe", "results/finetune"},
     "audit": {"results/probe", "results/finetune", "results/baseline", "results/figures"},
-    "table": {"results/probe", "results/finetune", "results/baseline", "results/audit"},
+    "table": {
+        "results/probe",
+        "results/finetune",
+        "results/baseline",
+        "results/audit/verified.json",
+    },
 }
 
 
@@ -97,3 +110,17 @@ def test_a_stage_runs_a_target_of_the_workflow(stage):
     *start, target = DVC[stage]["cmd"].split()
     assert start == ["snakemake", "--cores", "all"]
     assert rule(target) if "/" not in target else f'"{target}"' in RULES
+
+
+def test_of_the_folder_of_the_audit_what_its_job_made_is_versioned():
+    assert outs("audit") == ["results/audit/verified.json", "results/audit/recipe.json"]
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_a_view_is_made_when_the_results_changed_and_is_not_versioned(view):
+    assert set(VIEWS[view]) == {"cmd", "deps"}
+    *start, target = VIEWS[view]["cmd"].split()
+    assert start == ["snakemake", "--cores", "all"]
+    assert f'"{target}"' in rule(view)
+    assert set(VIEWS[view]["deps"]) == CODE | {"results/figures", "results/tables"}
+    assert not any(target.startswith(out) for stage in DVC for out in outs(stage))

@@ -150,6 +150,23 @@ def test_removing_leaves_no_empty_folder_and_no_other_training(tmp_path):
     assert not (base / "m").exists()
 
 
+def test_removing_takes_along_what_was_left_on_the_way_to_the_same_result(tmp_path):
+    base = tmp_path / "m" / "g"
+
+    def of(digest, outputs=None):
+        store = Checkpoints(base / digest, keep=2, owner=OWNER, outputs=outputs)
+        assert store.write(*some(3))
+        return store
+
+    of("abandoned", tmp_path / "results")
+    of("of another experiment", tmp_path / "elsewhere" / "results")
+    of("of nobody knows what")
+    of("damaged", tmp_path / "results")
+    (base / "damaged" / "owner.json").write_text("{")
+    of("published", tmp_path / "results").remove()
+    assert names(base) == ["damaged", "of another experiment", "of nobody knows what"]
+
+
 # --- a training that is interrupted -----------------------------------------------------------
 
 

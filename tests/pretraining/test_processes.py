@@ -182,10 +182,18 @@ def test_another_training_never_goes_on_from_these_checkpoints(stopped, tmp_path
     path = experiment.folder / "params.yaml"
     assert f" steps: {STEPS}\n" in path.read_text()
     path.write_text(path.read_text().replace(f" steps: {STEPS}\n", " steps: 25\n"))
-    experiment.finish()
-    assert experiment.runs()[0]["first_step"] == 0
+    abandoned = experiment.checkpoints()
+    shutil.rmtree(experiment.folder / "logs")
+    process = experiment.start()
+    experiment.reach(10, process)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=60) == 75
     # they are still there, for whoever changes the parameters back
-    assert experiment.checkpoints()
+    assert {*abandoned} < {*experiment.checkpoints()}
+    experiment.finish()
+    assert [run["first_step"] > 0 for run in experiment.runs()] == [False, True]
+    # nobody will: the result is there
+    assert not experiment.checkpoints()
 
 
 def test_a_full_disk_costs_checkpoints_and_not_the_training(ready, uninterrupted, tmp_path):

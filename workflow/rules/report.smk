@@ -51,6 +51,7 @@ rule table:
         long="results/tables/main_long.csv",
         markdown="results/tables/main.md",
         cells="results/tables/cells.json",
+        gap="results/tables/gap.csv",
         recipe="results/tables/recipe.json",
     log:
         "logs/table.log",
@@ -60,6 +61,21 @@ rule table:
         wanted=PLAN.wanted("table"),
     shell:
         "exec bat --threads {threads} --log {log:q} table --out results/tables"
+
+
+# A view of the records, not a result: no record of its own, no part of `all`. Verdicts and
+# certificates come later than the table; `bat audit page` makes it anew at any time.
+rule page:
+    input:
+        cells=rules.table.output.cells,
+        recipe=rules.table.output.recipe,
+        figures=rules.figure.output.recipe,
+    output:
+        page="results/audit/index.html",
+    log:
+        "logs/page.log",
+    shell:
+        "exec bat --threads {threads} --log {log:q} audit page --out {output.page:q}"
 
 
 # One target per stage, for people and for the stages of dvc.yaml.

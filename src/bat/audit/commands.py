@@ -7,6 +7,7 @@ import typer
 
 from bat.errors import BatError
 from bat.options import AsJson, Common, Tables
+from bat.runtime import limit_threads, start_log
 
 audit_app = typer.Typer(no_args_is_help=True, help="Trace and verify results.")
 DEFAULT_TABLES = Path("results/tables")
@@ -45,11 +46,12 @@ def verify(
 ) -> None:
     """Rehash everything behind the tables and figures; name what is wrong and what depends on it.
 
-    Exit status 1 if there is a problem.
+    Exit status 1 if there is a problem. The outcome is kept in results/audit/verification.json, for
+    the audit page.
 
     Example: bat audit verify
     """
-    from bat.audit.verification import print_report, verify_experiment, verify_folders
+    from bat.audit.verification import keep, print_report, verify_experiment, verify_folders
 
     if folder:
         report = verify_folders(folder, jobs=jobs)
@@ -57,7 +59,49 @@ def verify(
         from bat.workflow import Plan
 
         report = verify_experiment(Plan(Common.of(context).params), jobs=jobs, recompute=recompute)
+        keep(report)
     print_report(report, as_json=as_json)
+
+
+@audit_app.command("verify-ledger")
+def verify_ledger(
+    head: Annotated[Path | None, typer.Option(help="File of a published head.")] = None,
+    signers: Annotated[
+        Path | None, typer.Option(help="Keys by name, as ssh-keygen has them (allowed signers).")
+    ] = None,
+    identity: Annotated[str | None, typer.Option(help="Name of whoever signed the head.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check the register of records: edited, deleted, moved, back-dated or re-signed entries.
+
+    It also compares the records on disk with their entries. Whether outputs fit their records is
+    for bat audit verify.
+
+    Example: bat audit verify-ledger --head head.json --signers signers --identity me@example.org
+    """
+    from bat.audit.register import print_register_verification
+    from bat.provenance.signature import Signer
+
+    if (signers is None) != (identity is None):
+        raise BatError("whose signature counts takes both: --signers FILE --identity NAME")
+    signer = Signer(allowed=signers, identity=identity) if signers and identity else None
+    print_register_verification(head=head, signer=signer, as_json=as_json)
+
+
+@audit_app.command("publish-head")
+def publish_head(
+    out: Annotated[Path, typer.Option(help="File to write the head to.")],
+    key: Annotated[
+        Path | None, typer.Option(help="SSH key to sign with; a public one, if an agent holds it.")
+    ] = None,
+) -> None:
+    """Write down where the register of records ends, to publish it where nobody can change it.
+
+    Example: bat audit publish-head --out head.json --key ~/.ssh/id_ed25519
+    """
+    from bat.audit.head import publish_head as publish
+
+    publish(out, key=key.expanduser() if key else None)
 
 
 Chain = Annotated[bool, typer.Option("--chain", help="Everything behind it too.")]
@@ -219,42 +263,64 @@ def rerun_crate(
     report(outcome)
 
 
-@audit_app.command("verify-ledger")
-def verify_ledger(
-    head: Annotated[Path | None, typer.Option(help="File of a published head.")] = None,
-    signers: Annotated[
-        Path | None, typer.Option(help="Keys by name, as ssh-keygen has them (allowed signers).")
+@audit_app.command("claims")
+def claims(
+    context: typer.Context,
+    tables: Tables = DEFAULT_TABLES,
+    verdict: Annotated[
+        str | None, typer.Option(help="Show only claims with this verdict, e.g. different.")
     ] = None,
-    identity: Annotated[str | None, typer.Option(help="Name of whoever signed the head.")] = None,
+    version: Annotated[str | None, typer.Option(help="Of the paper: v1 or v2; else both.")] = None,
+    out: Annotated[Path | None, typer.Option(help="CSV file to write the verdicts to.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check the register of records: edited, deleted, moved, back-dated or re-signed entries.
+    """Compare the paper's printed values and statements with the results that are here.
 
-    It also compares the records on disk with their entries. Whether outputs fit their records is
-    for bat audit verify.
-
-    Example: bat audit verify-ledger --head head.json --signers signers --identity me@example.org
+    Example: bat audit claims --verdict identical
     """
-    from bat.audit.register import print_register_verification
-    from bat.provenance.signature import Signer
+    from bat.audit.claims import print_judgement
+    from bat.workflow import Plan
 
-    if (signers is None) != (identity is None):
-        raise BatError("whose signature counts takes both: --signers FILE --identity NAME")
-    signer = Signer(allowed=signers, identity=identity) if signers and identity else None
-    print_register_verification(head=head, signer=signer, as_json=as_json)
+    print_judgement(
+        Plan(Common.of(context).params),
+        tables, version=version, verdict=verdict, as_json=as_json, out=out,
+    )  # fmt: skip
 
 
-@audit_app.command("publish-head")
-def publish_head(
-    out: Annotated[Path, typer.Option(help="File to write the head to.")],
-    key: Annotated[
-        Path | None, typer.Option(help="SSH key to sign with; a public one, if an agent holds it.")
+@audit_app.command("simulate")
+def simulate(
+    context: typer.Context,
+    trials: Annotated[int, typer.Option(min=100, help="Results drawn for each case.")] = 10_000,
+    seeds: Annotated[
+        list[int] | None, typer.Option(min=1, help="Seeds of a result; repeat. Else 3, 5 and 10.")
     ] = None,
 ) -> None:
-    """Write down where the register of records ends, to publish it where nobody can change it.
+    """Count how often verdicts are wrong, on made results whose truth is known.
 
-    Example: bat audit publish-head --out head.json --key ~/.ssh/id_ed25519
+    Example: bat audit simulate --trials 500 --seeds 3
     """
-    from bat.audit.head import publish_head as publish
+    from bat.paper.simulation import print_rates
+    from bat.paper.simulation import simulate as simulated
+    from bat.workflow import Plan
 
-    publish(out, key=key.expanduser() if key else None)
+    settings = Plan(Common.of(context).params).params.equivalence
+    print_rates(simulated(settings, seeds=seeds or [3, 5, 10], trials=trials))
+
+
+Page = Annotated[Path, typer.Option(help="File of the page.")]
+
+
+@audit_app.command("page")
+def page(context: typer.Context, out: Page = Path("results/audit/index.html")) -> None:
+    """Make the audit page: every number with its lineage, in one file that needs no network.
+
+    A view of the records as they are; make it anew at any time.
+
+    Example: bat audit page
+    """
+    common = Common.of(context)
+    limit_threads(common.threads)
+    start_log(common.log)
+    from bat.audit.page.command import write_page
+
+    write_page(out, params=common.params)

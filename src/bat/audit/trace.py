@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bat.audit.tree import print_tree
-from bat.data.comparison import reasons
+from bat.data.comparison import count_reasons
 from bat.data.ledger import LEDGER_SCHEMA, counts_by_status
 from bat.data.tables import read_table
 from bat.errors import BatError
@@ -125,7 +125,7 @@ def _ledger(path: Path) -> dict[str, Any] | None:
     return {
         "rows": ledger.height,
         "statuses": counts_by_status(ledger),
-        "not_used": reasons(ledger).select("status", "reason", rows="len").to_dicts(),
+        "not_used": count_reasons(ledger).select("status", "reason", "rows").to_dicts(),
     }
 
 

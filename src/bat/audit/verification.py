@@ -1,10 +1,15 @@
 """Does everything still hold? Every file rehashed, every number computed anew."""
 
 import json
+import logging
+import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
 
 from bat.audit.experiment import (
     AUDIT,
@@ -20,6 +25,7 @@ from bat.audit.experiment import (
 )
 from bat.audit.recomputation import check_results
 from bat.audit.records import check_alone, check_audit, check_records, other_code
+from bat.audit.register import verify_register
 from bat.audit.sources import check_sources
 from bat.audit.tables import check_tables
 from bat.errors import BatError
@@ -27,11 +33,15 @@ from bat.evaluation.cells import CELLS, Cell, read_cells
 from bat.progress import readable_bytes
 from bat.provenance.environment import environment_lock
 from bat.provenance.graph import Dependents, Problem
+from bat.provenance.hashing import canonical_json
 from bat.provenance.lineage import Verified, recorded_folders, verify_records
-from bat.provenance.recipe import RECIPE
+from bat.provenance.recipe import RECIPE, read_recipe
+from bat.provenance.register import REGISTER
 from bat.provenance.rehashing import usable_cores
 from bat.workflow import Plan
 
+KEPT = AUDIT / "verification.json"
+_LOG = logging.getLogger(__name__)
 _ROOTS = (Path("data"), Path("results"))
 # Of this size metrics and intervals take seconds; those of AudioSet take minutes.
 _RECOMPUTED_UNASKED_BYTES = 64 * 2**20
@@ -118,7 +128,12 @@ def verify_experiment(
             notes.append("metrics and cells were not computed anew; --recompute does it")
     for check in (check_records, check_audit, check_sources):
         problems += check(experiment)
-    # The register of records joins here: problems += verify_register(experiment.recipes)
+    if REGISTER.is_dir():
+        problems += _registered()
+    else:
+        notes.append(
+            f"{REGISTER}: no register of records here, so records were not held against it"
+        )
     if cells is not None:
         problems += check_tables(experiment, cells)
     if recompute:
@@ -136,6 +151,21 @@ def _cells(experiment: Experiment) -> tuple[list[Cell] | None, list[Problem]]:
         return read_cells(path), []
     except BatError as error:
         return None, [Problem(kind="cell", path=path, message=str(error), spoils=(path,))]
+
+
+def _registered() -> Iterator[Problem]:
+    """Hold the records against the register.
+
+    A table or an audit made anew is told as such; it does not by itself spoil every cell.
+    """
+    for one in verify_register().problems:
+        folder = Path(one.folder) if one.folder else None
+        yield Problem(
+            kind="register",
+            path=folder or REGISTER,
+            message=str(one),
+            spoils=() if folder is None or folder in GATHERERS else (folder,),
+        )
 
 
 def _size_of_predictions(experiment: Experiment) -> int:
@@ -210,6 +240,57 @@ def _files_of(folders: Sequence[Path]) -> list[Path]:
     return printed + [folder / name for folder in folders for name in (METRICS, PREDICTIONS)]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Kept:
+    """The last outcome, as it is kept for the audit page.
+
+    Attributes
+    ----------
+    finished
+        When.
+    table
+        Id of the record of the main table that was verified; None where it has none.
+    """
+
+    finished: str
+    table: str | None
+    report: Report
+
+
+def keep(report: Report, path: Path = KEPT) -> None:
+    """Keep an outcome in the place of the last one; where nothing can be written, nothing is."""
+    try:
+        table = read_recipe(TABLES).id
+    except BatError:
+        table = None
+    finished = datetime.now(UTC).isoformat(timespec="seconds")
+    text = canonical_json(asdict(Kept(finished=finished, table=table, report=report)))
+    partial = path.with_name(f".{path.name}-{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)
+    except OSError as error:  # results that belong to others can be verified too
+        _LOG.info("%s: the outcome was not kept: %s", path, error.strerror)
+
+
+def read_kept(path: Path = KEPT) -> Kept | None:
+    """Read the last outcome; None where there is none.
+
+    Raises
+    ------
+    BatError
+        If the file is something else.
+    """
+    if not path.is_file():
+        return None
+    try:
+        return TypeAdapter(Kept).validate_json(path.read_bytes())
+    except ValidationError as error:
+        first = str(error.errors()[0]["msg"])
+        raise BatError(f"{path}: not the outcome of a verification: {first}; delete it") from None
+
+
 def verify_folders(roots: Sequence[Path], *, jobs: int | None = None) -> Report:
     """Verify the records below some folders and all behind them, whatever the parameters say.
 
@@ -268,10 +349,9 @@ def _text(report: Report) -> str:
         red = [name for name, state in states.items() if state != "ok"]
         if red:
             lines.append(f"{len(red)} of {len(states)} {what} depend on what is wrong")
-    rate = readable_bytes(round(report.bytes / max(report.seconds, 1e-3)))
     lines.append(
-        f"{report.files} files, {readable_bytes(report.bytes)} rehashed in {report.seconds:.1f} s "
-        f"({rate}/s), {len(report.problems)} problems"
+        f"{report.files} files, {readable_bytes(report.bytes)} rehashed, "
+        f"{len(report.problems)} problems, {report.seconds:.1f} s"
     )
     if report.cells:
         good = [list(states.values()).count("ok") for states in (report.cells, report.figures)]

@@ -265,11 +265,19 @@ def _by_part(ledger: pl.DataFrame) -> Table:
     return table
 
 
-def reasons(ledger: pl.DataFrame) -> pl.DataFrame:
-    """Count the unusable rows of a ledger by ``status`` and ``reason``, the most frequent first.
+def count_reasons(ledger: pl.DataFrame) -> pl.DataFrame:
+    """Count why recordings are not usable, the most frequent reason first.
 
-    Reasons that name another recording or a length count as one. Further columns are ``len``, and
-    ``first``, the id of the first such row.
+    Parameters
+    ----------
+    ledger : polars.DataFrame
+        Columns recording_id, status and reason of a ledger.
+
+    Returns
+    -------
+    polars.DataFrame
+        Columns status, reason (without what is particular to one recording), rows, and the first
+        recording_id.
     """
     reason = pl.col("reason")
     for particulars, without in _PARTICULARS.items():
@@ -278,14 +286,14 @@ def reasons(ledger: pl.DataFrame) -> pl.DataFrame:
         ledger.lazy()
         .filter(pl.col("status") != "ok")
         .group_by("status", reason, maintain_order=True)
-        .agg(pl.len(), first=pl.col("recording_id").first())
-        .sort("len", descending=True, maintain_order=True)
+        .agg(rows=pl.len(), first=pl.col("recording_id").first())
+        .sort("rows", descending=True, maintain_order=True)
         .collect()
     )
 
 
 def _reasons(ledger: pl.DataFrame) -> Table:
-    groups = reasons(ledger)
+    groups = count_reasons(ledger)
     title = f"the {_REASONS_SHOWN} most frequent reasons of {groups.height}"
     table = Table("status", title=title if groups.height > _REASONS_SHOWN else None)
     table.add_column("reason", overflow="fold")

@@ -130,3 +130,9 @@ def _shown(row: dict[str, Any], name: str, signs: Mapping[str, str]) -> str:
         return ""
     cell = ",".join([row["model"], row["method"], *name.split(" ")])
     return f"{row[name]:.1f} ± {row[name + ' std']:.1f}{signs.get(cell, '')}"
+
+
+def wide_console() -> Console:
+    """Return a console for tables of many columns: where no terminal limits it, it is wide."""
+    console = Console()
+    return console if console.is_terminal else Console(width=200)

@@ -2,9 +2,11 @@
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
-from bat.params.base import Count, Distinct, Name, Seed, Share, Strict
+from bat.params.base import Count, Distinct, Name, Positive, Seed, Share, Strict
+
+Metric = Annotated[str, StringConstraints(pattern="^(accuracy|mAP|F1|frame_mAP|onset_F1|WER|CER)$")]
 
 
 class Statistics(Strict):
@@ -13,6 +15,19 @@ class Statistics(Strict):
     bootstrap_resamples: Count
     confidence: Share
     seed: Seed
+
+
+class Equivalence(Strict):
+    """How near the paper's value a result must be, declared before it is known.
+
+    ``margin``: in points (per cent of the metric); ``margins``: others for some metrics.
+    ``confidence``: of the two-sided interval that must lie inside; 0.9 makes each of the two
+    one-sided tests one at 5 %.
+    """
+
+    margin: Positive
+    margins: dict[Metric, Positive]
+    confidence: Annotated[float, Field(ge=0.5, lt=1)]
 
 
 class PrototypeSweep(Strict):

@@ -55,11 +55,17 @@ class Checkpoints:
         How many of the newest are kept.
     owner : mapping
         Host, process and the like, for the message to one who lost the ownership.
+    outputs : Path, optional
+        Where the result will lie; trainings beside this one that name the same were for it.
     """
 
-    def __init__(self, folder: Path, *, keep: int, owner: Mapping[str, Any]) -> None:
+    def __init__(
+        self, folder: Path, *, keep: int, owner: Mapping[str, Any], outputs: Path | None = None
+    ) -> None:
         self.folder, self.keep = folder, keep
-        self._owner = {**owner, "token": uuid4().hex}
+        # as seen from here, so that a working folder may be moved
+        place = outputs and os.path.relpath(outputs.resolve(), folder.resolve())
+        self._owner = {**owner, "outputs": place, "token": uuid4().hex}
         folder.mkdir(parents=True, exist_ok=True)
         for leftover in folder.glob(_PARTIAL + "*"):
             shutil.rmtree(leftover, ignore_errors=True)
@@ -86,7 +92,8 @@ class Checkpoints:
             _LOG.warning("%s: could not be read (%s)", self.folder / _OWNER, _reason(error))
             return
         if owner.get("token") != self._owner["token"]:
-            who = ", ".join(f"{k} {v}" for k, v in owner.items() if k != "token") or "unknown"
+            known = {k: v for k, v in owner.items() if k not in ("outputs", "token")}
+            who = ", ".join(f"{k} {v}" for k, v in known.items()) or "unknown"
             raise BatError(
                 f"{self.folder}: another process has taken over this training ({who}); this one "
                 "ends and writes nothing"
@@ -158,13 +165,27 @@ class Checkpoints:
         return target
 
     def remove(self) -> None:
-        """Remove the folder, once the training's result is published."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        """Remove the folder, once the training's result is published.
+
+        Those of trainings for the same result under other parameters or with other code go too:
+        nothing will go on from them. Folders beside it may be of another experiment.
+        """
+        for other in self.folder.parent.iterdir():
+            if other == self.folder or self._replaces(other):
+                shutil.rmtree(other, ignore_errors=True)
         for parent in list(self.folder.parents)[:2]:
             try:
                 parent.rmdir()
             except OSError:  # not empty
                 break
+
+    def _replaces(self, other: Path) -> bool:
+        try:
+            owner = json.loads((other / _OWNER).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return False
+        outputs = self._owner["outputs"]
+        return outputs is not None and owner.get("outputs") == outputs
 
     def _write(self, target: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
         partial = self.folder / f"{_PARTIAL}{target.name}-{self._owner['token']}"

@@ -168,6 +168,32 @@ def accumulated_step(
     -------
     StepLosses
     """
+    losses = _accumulate_gradients(
+        student,
+        teacher,
+        optimizer,
+        own,
+        micro_batches=micro_batches,
+        target=target,
+        bfloat16=bfloat16,
+    )
+    norm = _finish_gradients(student, losses, gradient_clip, sum_over_ranks)
+    optimizer.step()
+    update_teacher(teacher, student.encoder, ema_decay)
+    return StepLosses(global_loss=losses[0], local_loss=losses[1], gradient_norm=norm)
+
+
+def _accumulate_gradients(
+    student: Student,
+    teacher: AudioTransformer,
+    optimizer: torch.optim.Optimizer,
+    own: Iterable[MicroBatch],
+    *,
+    micro_batches: int,
+    target: TargetOutput,
+    bfloat16: bool,
+) -> Tensor:
+    """Leave this rank's share of the gradient in the student; return that of the losses, [2]."""
     shares: list[Tensor] = []
     for micro in own:
         with torch.autocast(micro.spectrogram.device.type, torch.bfloat16, enabled=bfloat16):
@@ -186,13 +212,20 @@ def accumulated_step(
             optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(share.sum())
         shares.append(share.detach())
-    loss = torch.stack(shares).sum(dim=0)
+    return torch.stack(shares).sum(dim=0)
+
+
+def _finish_gradients(
+    student: Student,
+    losses: Tensor,
+    clip: float | None,
+    sum_over_ranks: Callable[[list[Tensor]], None] | None,
+) -> Tensor:
+    """Sum gradient and losses over all ranks, in place, and clip; return the norm before that."""
     gradients = [p.grad for p in student.parameters() if p.grad is not None]
     if sum_over_ranks is not None:
-        sum_over_ranks([*gradients, loss])
+        sum_over_ranks([*gradients, losses])
     norm = nn.utils.get_total_norm(gradients)
-    if gradient_clip is not None:
-        nn.utils.clip_grads_with_norm_(student.parameters(), gradient_clip, norm)
-    optimizer.step()
-    update_teacher(teacher, student.encoder, ema_decay)
-    return StepLosses(global_loss=loss[0], local_loss=loss[1], gradient_norm=norm)
+    if clip is not None:
+        nn.utils.clip_grads_with_norm_(student.parameters(), clip, norm)
+    return norm

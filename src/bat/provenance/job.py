@@ -130,7 +130,7 @@ class Job:
         self._notes[name] = value
 
     def afterwards(self, action: Callable[[], None]) -> None:
-        """Have something done once the outputs are in place, and only then."""
+        """Have something done once the outputs are in place, and only then, before others write."""
         self._afterwards.append(action)
 
     @property
@@ -152,11 +152,10 @@ class Job:
             try:
                 if kind is None:
                     self._publish()
+                    for action in self._afterwards:
+                        action()
             finally:
                 shutil.rmtree(self._partial, ignore_errors=True)
-        if kind is None:
-            for action in self._afterwards:
-                action()
 
     def _publish(self) -> None:
         recipe = self._recipe()

@@ -161,7 +161,9 @@ def surroundings(
     def open_checkpoints() -> Checkpoints:
         folder = resources.checkpoints / model_and_group / job.identity[:16]
         owner = {"host": platform.node(), "process": os.getpid()}
-        store = Checkpoints(folder, keep=resources.checkpoints_kept, owner=owner)
+        store = Checkpoints(
+            folder, keep=resources.checkpoints_kept, owner=owner, outputs=job.folder
+        )
         job.afterwards(store.remove)
         return store
 

@@ -15,6 +15,8 @@ from bat.evaluation.display import markdown_table
 from bat.evaluation.expectations import Expectation, check_expectations
 from bat.evaluation.runs import read_predictions
 from bat.evaluation.statistics import Predictions, Summary, summarise
+from bat.paper.claims import read_claims
+from bat.paper.gap import gap_table
 from bat.progress import track
 from bat.provenance.hashing import digest
 from bat.provenance.job import Job
@@ -37,10 +39,11 @@ class Row:
 
 
 def run(job: Job, settings: TableSettings) -> None:
-    """Write ``main.csv``, ``main_long.csv``, ``main.md`` and ``cells.json``."""
+    """Write ``main.csv``, ``main_long.csv``, ``main.md``, ``cells.json`` and ``gap.csv``."""
     rows = _in_order(_rows(job), settings)
     _check_complete(rows, settings)
-    long, cells = [], []
+    long: list[dict[str, Any]] = []
+    cells: list[Cell] = []
     for row in track(rows, "bootstrap"):
         record = _record_of(job, row)
         for metric in settings.metrics[row.task]:
@@ -58,7 +61,9 @@ def run(job: Job, settings: TableSettings) -> None:
     _say(check_expectations(table, settings.models, settings.pretrained))
     for name, text in tables_of(table, settings).items():
         job.output(name).write_text(text, encoding="utf-8")
-    job.write_json(CELLS, cells)
+    job.write_json(CELLS, [cell.model_dump(mode="json") for cell in cells])
+    gap = gap_table(read_claims(), cells, settings.published)
+    gap.write_csv(job.output("gap.csv"), float_precision=2)
 
 
 def long_table(lines: list[dict[str, Any]]) -> pl.DataFrame:
@@ -175,19 +180,18 @@ def _line(row: Row, metric: str, summary: Summary, record: str) -> dict[str, Any
     }
 
 
-def _cell(row: Row, line: dict[str, Any], summary: Summary) -> dict[str, Any]:
+def _cell(row: Row, line: dict[str, Any], summary: Summary) -> Cell:
     runs = [
         RunValue(fold=run.fold, seed=run.seed, value=value)
         for run, value in zip(row.runs, summary.values, strict=True)
     ]
-    cell = Cell(
+    return Cell(
         **line,
         value=summary.mean,
         runs=runs,
         clip_deviation=summary.clip_deviation,
         folders=[folder.as_posix() for folder in row.folders],
     )
-    return cell.model_dump(mode="json")
 
 
 def _wide(long: pl.DataFrame, columns: list[tuple[str, str]]) -> pl.DataFrame:

@@ -37,9 +37,10 @@ class CachedTokens(Reader):
 
     def head(self, probe: ProbeSettings, classes: int, *, frame_wise: bool) -> Probe:
         """Build a probe of these tokens."""
-        return build_head(
+        head = build_head(
             probe, depth=self.depth, width=self.width, classes=classes, frame_wise=frame_wise
         )
+        return head.to(device())
 
     def feed(self, head: torch.nn.Module) -> Feed:
         """Compute the head's features of all clips once, for all runs of a job.
