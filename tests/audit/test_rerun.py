@@ -6,6 +6,10 @@ from pathlib import Path
 import pytest
 
 from audit.patched import patched, run_bat, tree
+from bat.audit.outcome import read_outcomes, store
+from bat.audit.rerun import Request, folders_of
+from bat.audit.rerun import rerun as run_rerun
+from bat.errors import BatError
 from bat.provenance.hashing import canonical_json, sha256_of_file
 from bat.provenance.recipe import read_recipe
 from pipeline.test_tampering import change_a_digit, flip_a_byte
@@ -63,13 +67,14 @@ def test_a_stage_is_rerun_as_a_whole(here):
     assert "results/audit: identical" in done.stdout
 
 
-def test_a_second_outcome_leaves_the_first(here):
-    assert rerun(here, PREPARE).returncode == 0
-    before = tree(here / "results/audit/reruns")
-    assert rerun(here, PREPARE).returncode == 0
-    after = tree(here / "results/audit/reruns")
-    assert len(after) == 2
-    assert before.items() <= after.items()
+def test_an_outcome_is_never_overwritten(here, monkeypatch):
+    monkeypatch.chdir(here)
+    found = run_rerun("nothing", [], Request())
+    before = store(found)
+    with pytest.raises(BatError, match="is there already; nothing is overwritten"):
+        store(found)
+    assert [path for path, _ in read_outcomes()] == [before]
+    assert not list(before.parent.glob(".*"))
 
 
 def test_what_fetches_is_not_rerun_unasked(here):
@@ -84,13 +89,13 @@ def test_what_fetches_is_not_rerun_unasked(here):
     [
         ("bat-mini,lp,speaker,none", "no such cell"),
         ("convert", "no record of this stage"),
-        ("results/probe", "has no recipe.json"),
+        ("results/probe", r"has no recipe\.json"),
     ],
 )
-def test_what_is_not_there_is_told(undisturbed, asked, said):
-    done = rerun(undisturbed.folder, asked)
-    assert done.returncode == 1
-    assert said in done.stderr
+def test_what_is_not_there_is_told(undisturbed, monkeypatch, asked, said):
+    monkeypatch.chdir(undisturbed.folder)
+    with pytest.raises(BatError, match=said):
+        folders_of(asked, Path("results/tables"))
 
 
 def test_rebuilds_lie_where_they_are_wanted_and_stay_if_wanted(here, tmp_path):
@@ -126,12 +131,16 @@ def test_other_code_is_named_before_anything_runs(here, tmp_path):
     assert (record["result"], record["other_code"]) == ("identical", ["bat.stages.baseline"])
 
 
+# What a stage writes instead of ``value``, and how the comparison says so.
 NOISE = {
-    "always": "__import__('os').urandom(2)[0]",
-    # the first rebuild gives what is on record, the second does not
-    "now and then": (
-        "0 if (n := len(list(__import__('pathlib').Path({!r}).iterdir()))) == 0 "
-        "and not __import__('pathlib').Path({!r}, 'seen').touch() else 7"
+    "each time anew": (
+        "{{**value, 'noise': __import__('os').urandom(8).hex()}}",
+        "metrics.json: noise: nothing on record",
+    ),
+    "from the second time on": (
+        "{{**value, 'noise': 7}} if (p := __import__('pathlib').Path({!r})).exists() "
+        "else p.touch() or value",
+        "metrics.json: rebuild 2 differs from rebuild 1, here on record: noise: nothing on record",
     ),
 }
 
@@ -139,19 +148,17 @@ NOISE = {
 @pytest.mark.mutants
 @pytest.mark.parametrize("when", NOISE)
 def test_a_stage_that_does_not_repeat_itself_is_found(here, tmp_path, when):
-    (tmp_path / "memory").mkdir()
-    noise = NOISE[when].format(*[str(tmp_path / "memory")] * 2)
+    noise, said = NOISE[when]
     package = patched(
         tmp_path / "other",
         "bat.provenance.job",
         "self.output(name).write_text(canonical_json(value), ",
-        "value = {**value, 'noise': " + noise + "} if name == 'metrics.json' else value\n"
+        f"value = ({noise.format(str(tmp_path / 'seen'))}) if name == 'metrics.json' else value\n"
         "        self.output(name).write_text(canonical_json(value), ",
     )
     done = rerun(here, BASELINE, "--times", "2", "--with-this-code", package=package)
     assert done.returncode == 1
-    assert "did not repeat as declared" in done.stderr
-    assert f"{BASELINE} (bitwise-same-hardware): metrics.json: " in done.stderr
+    assert f"{BASELINE} (bitwise-same-hardware): {said}" in done.stderr
     assert outcome(here)["records"][0]["result"] == "different"
 
 

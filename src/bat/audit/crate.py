@@ -123,8 +123,10 @@ def _is_result(path: Path) -> bool:
 def _copy(path: Path, record: Record, place: Path) -> None:
     """Copy a file and make sure that the copy is what the record says."""
     _copy_file(path, place)
-    if path.name not in (RECIPE, RUN_LOG):
-        verify_file(place, record.recipe)
+    output = record.recipe.output(path.name)
+    if output is not None and sha256_of_file(place) != output.sha256:
+        verify_file(path, record.recipe)  # says what is wrong with the original
+        raise BatError(f"{path}: changed while it was copied; write the crate again")
 
 
 def _copy_file(path: Path, place: Path) -> None:
