@@ -527,8 +527,8 @@ def rebuild(
     inputs: dict[str, list[Path]] = {}
     for known in recipe.inputs:
         inputs.setdefault(known.role, []).append(Path(known.path))
-    plain, code = settings.model_dump(mode="json"), code_of_job(recipe.stage, settings)
-    wanted = wanted_digest(recipe.stage, recipe.selection, plain, code)
+    code = code_of_job(recipe.stage, settings)
+    wanted = wanted_digest(recipe.stage, recipe.selection, recipe.settings, code)
     _do(recipe.stage, recipe.selection, settings, inputs, out, lambda: wanted)
 
 

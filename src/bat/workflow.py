@@ -17,6 +17,31 @@ from bat.variants import block_methods, sweep_methods
 Reading = Literal["tokens", "spectrograms", "waveforms"]
 
 
+def code_of_job(stage: str, settings: Any) -> dict[str, str]:
+    """Hash the modules that a job of some settings runs."""
+    return code_of(code_roots(stage, settings))
+
+
+def code_roots(stage: str, settings: Any) -> tuple[str, ...]:
+    """Name the modules that a job of some settings loads; they import the others.
+
+    Probes, what they read, and layouts of data sets are loaded by name, so that their modules
+    are roots beside the stage's. The head that is fine-tuned with an encoder is a linear probe.
+    """
+    roots = [f"bat.stages.{stage}"]
+    if stage in ("resample", "account"):
+        roots.append(f"bat.data.layouts.{settings.layout.kind.replace('-', '_')}")
+    if stage == "acquire" and settings.source.youtube is not None:
+        roots.append("bat.acquisition.gaps")
+    if stage == "probe":
+        reading = reading_of(settings.probe.kind, cached=settings.hearing is None)
+        roots.append(f"bat.probes.{settings.probe.kind}")
+        roots.append(f"bat.stages.reading.{'cached' if reading == 'tokens' else 'live'}")
+    if stage == FINETUNE:
+        roots.append("bat.probes.lp")
+    return tuple(roots)
+
+
 def reading_of(probe: str, *, cached: bool) -> Reading:
     """Say what a kind of probe reads; queries inside the encoder need the live one."""
     if not cached:
@@ -52,10 +77,10 @@ class Plan:
     def code(self, stage: str, selection: Mapping[str, str]) -> dict[str, str]:
         """Hash the modules that one job runs."""
         # Read once for thousands of jobs; who wants to know of changes makes a new plan.
-        roots = _roots(stage, self.settings(stage, selection))
-        if roots not in self._code:
-            self._code[roots] = code_of(roots)
-        return self._code[roots]
+        key = code_roots(stage, self.settings(stage, selection))
+        if key not in self._code:
+            self._code[key] = code_of(key)
+        return self._code[key]
 
     # Data
 
@@ -336,31 +361,6 @@ def wanted_digest(
 ) -> str:
     """Digest of all that the experiment decides of a job."""
     return digest({"stage": stage, "selection": selection, "settings": settings, "code": code})
-
-
-def code_of_job(stage: str, settings: Any) -> dict[str, str]:
-    """Hash the modules that a job of some settings runs."""
-    return code_of(_roots(stage, settings))
-
-
-def _roots(stage: str, settings: Any) -> tuple[str, ...]:
-    """Modules that a job starts from.
-
-    Probes, what they read, and layouts of data sets are loaded by name, so that their modules
-    are roots beside the stage's. The head that is fine-tuned with an encoder is a linear probe.
-    """
-    roots = [f"bat.stages.{stage}"]
-    if stage in ("resample", "account"):
-        roots.append(f"bat.data.layouts.{settings.layout.kind.replace('-', '_')}")
-    if stage == "acquire" and settings.source.youtube is not None:
-        roots.append("bat.acquisition.gaps")
-    if stage == "probe":
-        reading = reading_of(settings.probe.kind, cached=settings.hearing is None)
-        roots.append(f"bat.probes.{settings.probe.kind}")
-        roots.append(f"bat.stages.reading.{'cached' if reading == 'tokens' else 'live'}")
-    if stage == FINETUNE:
-        roots.append("bat.probes.lp")
-    return tuple(roots)
 
 
 _FOLDERS = {

@@ -20,10 +20,11 @@ def make_anew(entries):
     """Write a register of these entries whose chain holds, as a forger would."""
     shutil.rmtree(REGISTER)
     REGISTER.mkdir()
-    previous = ORIGIN
+    previous, recorded = ORIGIN, entries[0].recorded
     for number, entry in enumerate(entries, start=1):
-        forged = entry.model_copy(update={"number": number, "previous": previous})
-        path_of(number).write_text(forged.text())
+        recorded = max(recorded, entry.recorded)
+        links = {"number": number, "previous": previous, "recorded": recorded}
+        path_of(number).write_text(entry.model_copy(update=links).text())
         previous = sha256_of_file(path_of(number))
 
 

@@ -28,7 +28,8 @@ def pytest_terminal_summary(terminalreporter):
         report.nodeid: outcome
         for outcome in ("passed", "failed", "error")
         for report in terminalreporter.getreports(outcome)
-        if "mutants" in report.keywords and (report.when == "call" or outcome != "passed")
+        if "mutants" in getattr(report, "keywords", ())
+        and (report.when == "call" or outcome != "passed")
     }
     if not ended:
         return

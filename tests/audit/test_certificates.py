@@ -11,7 +11,7 @@ from audit.patched import run_bat
 from bat.audit.certificates import NAMESPACE, check_certificates
 from bat.audit.marks import marks
 from bat.audit.trace import todays_cells
-from bat.provenance.hashing import canonical_json
+from bat.provenance.hashing import canonical_json, sha256_of_file
 from bat.provenance.signature import sign
 
 pytestmark = [pytest.mark.pipeline]
@@ -80,6 +80,8 @@ def test_a_certificate_says_what_was_rerun_where_and_how_it_compared(certified):
     run, _ = certified
     content = json.loads((run / "certificates/reviewer.json").read_text())
     assert (content["who"], content["cells"]) == (WHO, [CELL])
+    newest = max((run / "results/register").glob("*.json"))
+    assert content["head"]["sha256"] == sha256_of_file(newest)
     (record,) = content["outcome"]["records"]
     assert (record["folder"], record["result"]) == (PROBE.as_posix(), "identical")
     assert record["environment"]["host"][0] == "the author's machine"
@@ -229,15 +231,31 @@ def test_the_authors_own_machine_is_not_independent(undisturbed, tmp_path):
     assert states(run / "certificates", cells)[CELL] == "author run"
 
 
+def resign(path, key):
+    signature = sign(path.read_bytes(), key, namespace=NAMESPACE)
+    path.with_name(f"{path.name}.sig").write_bytes(signature)
+
+
+@pytest.mark.mutants
+def test_a_certificate_without_a_run_log_of_the_author_does_not_count(copy):
+    folder, cells, key = copy
+    path = folder / "reviewer.json"
+    unknown = {"host": [None, "here"]}
+    edited(path, lambda content: content["outcome"]["records"][0]["environment"].update(unknown))
+    resign(path, key)
+    (checked,) = check(folder, cells)
+    assert checked.signed
+    assert "no run log says where the author's run was" in checked.notes[0]
+    assert states(folder, cells)[CELL] == "author run"
+
+
 @pytest.mark.mutants
 def test_a_rerun_that_did_not_repeat_does_not_count(copy):
     folder, cells, key = copy
     path = folder / "reviewer.json"
     found = {"result": "different", "difference": "metrics.json: runs[0]: 1 on record, 2 rebuilt"}
     edited(path, lambda content: content["outcome"]["records"][0].update(found))
-    path.with_name("reviewer.json.sig").write_bytes(
-        sign(path.read_bytes(), key, namespace=NAMESPACE)
-    )
+    resign(path, key)
     (checked,) = check(folder, cells)
     assert checked.signed
     assert checked.notes == [f"{CELL}: did not repeat: {PROBE}: {found['difference']}"]

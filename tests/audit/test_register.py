@@ -148,6 +148,30 @@ def test_any_flipped_byte_of_an_entry_that_another_follows_is_found(
     assert trial(lambda: flip(path_of(number), position, mask)) & {number, number + 1}
 
 
+@given(data=st.data())
+def test_any_flipped_byte_of_the_last_entry_is_found_by_its_record_but_in_its_time(
+    trial, shared_register, data
+):
+    """A later time than the true one is what only a head can tell."""
+    last = len(RUNS)
+    content = (shared_register / path_of(last)).read_bytes()
+    start = content.index(b'"recorded": "') + len(b'"recorded": "')
+    others = [*range(start), *range(content.index(b'"', start), len(content))]
+    position, mask = data.draw(st.sampled_from(others)), data.draw(st.integers(1, 255))
+    assert trial(lambda: flip(path_of(last), position, mask))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [(b"\n", b"\r\n"), (b'"format": 1', b'"format": 1.0'), (b"Z", b"+00:00"), (b"}\n", b"}")],
+)
+def test_another_spelling_of_an_entry_is_an_edit(register, old, new):
+    path = path_of(len(RUNS))
+    assert old in path.read_bytes()
+    path.write_bytes(path.read_bytes().replace(old, new, 1))
+    assert "entry 8: edited: not as a job writes an entry" in problems()
+
+
 @given(number=numbers, data=st.data())
 def test_bytes_added_or_taken_away_are_found(trial, shared_register, number, data):
     content = (shared_register / path_of(number)).read_bytes()

@@ -225,4 +225,5 @@ def test_verifying_an_empty_folder_is_no_success(folder):
     (folder / "empty").mkdir()
     found = complaint(bat(folder, "audit", "verify", "empty"))
     assert found == "empty: no recipe.json found; nothing was run here yet"
-    assert complaint(bat(folder, "audit", "verify")).startswith("data, results: no recipe.json")
+    found = complaint(bat(folder, "audit", "verify"))
+    assert found.startswith("results/tables: nothing was run here yet; run it: snakemake")

@@ -79,6 +79,8 @@ CHANGES = [
     ("seeds/probe", [12345], {"probe", "table"}),
     ("seeds/finetune", [12345], {"finetune", "table"}),
     ("statistics/confidence", 0.923, {"table"}),
+    # what is judged by them is no job
+    ("equivalence/margin", 0.7, set()),
     ("figures/frontends/clip", 123, {"figure"}),
     ("figures/sweep/prototypes", [8, 64], {"probe", "figure"}),
     ("figures/blocks", None, {"probe", "figure"}),
@@ -405,6 +407,8 @@ ENCODER_READERS = {"pretrain", "embed", "finetune", "figure", "convert"}
         ("bat.pretraining.masking", {"pretrain"}),
         ("bat.models.encoder", {*ENCODER_READERS, "probe"}),
         ("bat.evaluation.statistics", {"table"}),
+        ("bat.paper.claims", {"table"}),
+        ("bat.paper.verdicts", set()),
         ("bat.evaluation.metrics", {"probe", "finetune", "baseline", "table"}),
         ("bat.evaluation.figures", {"figure"}),
         ("bat.data.layouts.esc50", set()),

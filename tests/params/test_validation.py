@@ -18,6 +18,8 @@ NAMED_BY_THE_USER = {
     ("tasks", "words", "input", "frontends"),
     ("tasks", "words", "recipes"),
     ("models", "own", "encoder", "options"),
+    # of metrics
+    ("equivalence", "margins"),
 }  # fmt: skip
 # Checked when they are put over what they change, not as sections of their own.
 CHANGES_OF_OTHERS = [("tasks", "words", "input", "frontends"), ("tasks", "words", "recipes")]
@@ -235,6 +237,11 @@ def test_a_recipe_of_all_probes_may_name_only_what_all_have():
         ("seeds/pretrain", -1),
         ("statistics/seed", -1),
         ("statistics/confidence", 1.5),
+        ("equivalence/margin", 0.0),
+        ("equivalence/margin", "0.5"),
+        ("equivalence/margins", [1.0]),
+        ("equivalence/confidence", 1.0),
+        ("equivalence/confidence", 0.1),
         ("figures/frontends/clip", -1),
         ("grain/probe", "clip"),
         ("compute/float32_matmul_precision", "low"),
@@ -249,6 +256,13 @@ def test_a_wrong_value_is_shown_beside_its_key(dotted, value):
     text = complaint(changed(content, dotted, value))
     assert text.startswith(dotted.replace("/", ".") + ": ")
     assert f"found {value!r}" in text
+
+
+@pytest.mark.parametrize("margins", [{"WER": -1.0}, {"wer": 1.0}, {"WER": "1"}])
+def test_margins_are_those_of_known_metrics(margins):
+    (metric,) = margins
+    text = complaint_about("equivalence/margins", margins)
+    assert text.startswith(f"equivalence.margins.{metric}: ")
 
 
 @pytest.mark.parametrize("value", ["training", 1, True])

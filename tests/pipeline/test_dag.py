@@ -87,6 +87,12 @@ def test_the_table_says_which_expectations_do_not_hold(finished):
     assert f"{held} of {held + text.count('| NO |')} inequalities" in text
 
 
+def test_an_experiment_without_the_papers_cells_has_no_gaps_to_explain(finished):
+    header, *rows = finished.read("results/tables/gap.csv").decode().splitlines()
+    assert header.startswith("claim,model,method,task,metric,claimed,ours,difference,")
+    assert rows == []
+
+
 def test_a_second_run_finds_nothing_to_do(finished):
     done = finished.snakemake()
     assert "Nothing to be done" in done.stdout + done.stderr

@@ -35,6 +35,12 @@ def test_canonical_text_says_the_value_and_nothing_else(value):
     assert digest(value) == hashlib.sha256(text.encode()).hexdigest()
 
 
+@given(plain | st.dictionaries(st.integers(), plain, max_size=3) | st.tuples(plain, plain))
+def test_canonical_text_is_that_of_the_json_library(value):
+    text = json.dumps(value, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False)
+    assert canonical_json(value) == text + "\n"
+
+
 @given(st.dictionaries(st.text(), st.integers()))
 def test_the_order_of_keys_does_not_count(value):
     assert canonical_json(value) == canonical_json(dict(reversed(value.items())))

@@ -332,6 +332,24 @@ def test_verification_during_the_work_of_jobs_finds_nothing(here):
     assert verify_register().problems == []
 
 
+def test_an_entry_that_a_listing_missed_while_it_was_added_is_no_gap(here, monkeypatch):
+    """Now and then a listing has an entry but not the one before; here each time."""
+    for number in range(6):
+        append(run_log=str(number) * 64)
+    real = Path.iterdir
+    missed = iter([{3, 5, 6}, {5}])
+
+    def listing(folder):
+        hidden = {entry_name(number) for number in next(missed)}
+        return (path for path in real(folder) if path.name not in hidden)
+
+    with monkeypatch.context() as disk:
+        disk.setattr(Path, "iterdir", listing)
+        chain = Chain.read()
+    assert list(chain.contents) == [1, 2, 3, 4]
+    assert chain.problems() == []
+
+
 # --- a full disk ------------------------------------------------------------------------------
 
 

@@ -4,6 +4,8 @@ import os
 
 import pytest
 
+from pipeline.conftest import new_experiment
+from pipeline.tiny import tinier_params
 from slurm.ends import MadeForIt
 
 
@@ -12,6 +14,14 @@ def cluster():
     """The SLURM that up.sh started; it must be asked for, as starting it installs packages."""
     if "BAT_TEST_SLURM" not in os.environ:
         pytest.skip("no SLURM: bash tests/slurm/up.sh FOLDER, then BAT_TEST_SLURM=1")
+
+
+@pytest.fixture(scope="session")
+def heard(cluster, tmp_path_factory):
+    """All that pretraining needs; do not change it, copy it."""
+    experiment = new_experiment(tmp_path_factory.mktemp("heard") / "run", tinier_params())
+    experiment.build("data/spectrograms/bat/speaker/spectrograms.safetensors")
+    return experiment
 
 
 @pytest.fixture(scope="session")

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# A real SLURM of one node for the tests: munge, slurmctld and slurmd, without systemd.
+# A real SLURM for the tests: munge, slurmctld and slurmd, without systemd.
 #
 #   bash tests/slurm/up.sh FOLDER      start it; keys, state, logs and process ids lie in FOLDER
 #   bash tests/slurm/down.sh FOLDER    stop what was started there, and nothing else
 #
 # Root on Debian or Ubuntu; the packages are installed where they are missing. Three partitions:
 # main, gpu (two stand-in GPUs), and urgent, which preempts both by requeueing their jobs. A fourth,
-# lost, is preempted by cancelling. Processor time is shared: the node claims four CPUs a core.
+# lost, is preempted by cancelling. A fifth, pair, has a second node, which is this machine again.
+# Processor time is shared: a node claims four CPUs a core.
 set -euo pipefail
 root=$(realpath -m "${1:?which folder?}")
 node=$(hostname -s)
@@ -83,11 +84,11 @@ PreemptMode=REQUEUE
 SlurmdParameters=config_overrides
 ReturnToService=2
 StateSaveLocation=$root/state
-SlurmdSpoolDir=$root/spool
+SlurmdSpoolDir=$root/spool/%n
 SlurmctldPidFile=$root/slurmctld.pid
-SlurmdPidFile=$root/slurmd.pid
+SlurmdPidFile=$root/slurmd-%n.pid
 SlurmctldLogFile=$root/log/slurmctld.log
-SlurmdLogFile=$root/log/slurmd.log
+SlurmdLogFile=$root/log/slurmd-%n.log
 AccountingStorageType=accounting_storage/none
 JobCompType=jobcomp/none
 JobAcctGatherType=jobacct_gather/none
@@ -95,18 +96,21 @@ MinJobAge=600
 KillWait=10
 GresTypes=gpu
 NodeName=$node NodeAddr=127.0.0.1 CPUs=$((cores * 4)) RealMemory=$memory_mb Gres=gpu:standin:2
+NodeName=$node-too NodeHostname=$node NodeAddr=127.0.0.1 Port=26819 CPUs=$((cores * 4)) RealMemory=$memory_mb
 PartitionName=main Nodes=$node Default=YES PriorityTier=1 PreemptMode=REQUEUE
 PartitionName=gpu Nodes=$node PriorityTier=1 PreemptMode=REQUEUE
 PartitionName=lost Nodes=$node PriorityTier=1 PreemptMode=CANCEL
 PartitionName=urgent Nodes=$node PriorityTier=10 PreemptMode=OFF
+PartitionName=pair Nodes=$node,$node-too PriorityTier=1 PreemptMode=OFF
 CONFIG
 
 slurmctld >"$root/log/start.log" 2>&1
 slurmd -N "$node" >>"$root/log/start.log" 2>&1
+slurmd -N "$node-too" >>"$root/log/start.log" 2>&1
 
 for _ in $(seq 100); do
     case $(sinfo -h -o %t 2>/dev/null | sort -u) in idle | mix | alloc) exit 0 ;; esac
     sleep 0.1
 done
 cat "$root"/log/*.log >&2
-fail "the node did not come up in 10 s"
+fail "the nodes did not come up in 10 s"

@@ -8,20 +8,23 @@ if it was signed by somebody whose key is known here, and was not made on the au
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from bat.audit.chain import Chain
+from bat.audit.head import Head
 from bat.audit.outcome import Outcome, RecordOutcome, now, write_once
+from bat.audit.rebuild import read_log
 from bat.errors import BatError
 from bat.evaluation.cells import Cell
-from bat.provenance.hashing import canonical_json, digest, sha256_of_file
+from bat.provenance.hashing import canonical_json, digest
+from bat.provenance.register import REGISTER
 from bat.provenance.signature import Signer, sign, verify_signature
 
 CERTIFICATES = Path("certificates")
 ALLOWED_SIGNERS = CERTIFICATES / "allowed_signers"
 NAMESPACE = "bat-certificate"
-REGISTER = Path("results/register")
 _SIGNATURE = ".sig"
 
 
@@ -35,7 +38,7 @@ class Certificate(BaseModel):
     cells
         Names of the cells whose results were rerun.
     head
-        Number and hash of the newest entry of the register of records, where there is one.
+        Of the register of records: number and hash of its newest entry.
     outcome
         What the rerun found: record by record the hashes and how the environments differ.
     """
@@ -45,7 +48,7 @@ class Certificate(BaseModel):
     who: str
     when: str
     cells: list[str]
-    head: dict[str, Any] | None
+    head: Head | None
     outcome: Outcome
 
     def text(self) -> str:
@@ -75,13 +78,12 @@ def certify(
     return certificate
 
 
-def _head() -> dict[str, Any] | None:
-    """Return the newest entry of the register of records, by number and hash."""
-    entries = [path for path in REGISTER.glob("*.json") if path.stem.isdecimal()]
-    if not entries:
+def _head() -> Head | None:
+    """Return the head of the register of records, where there is one that can be read."""
+    if not REGISTER.is_dir():
         return None
-    newest = max(entries, key=lambda path: int(path.stem))
-    return {"number": int(newest.stem), "sha256": sha256_of_file(newest)}
+    chain = Chain.read(REGISTER)
+    return Head.of(chain) if chain.newest in chain.entries else None
 
 
 def _signature_of(path: Path) -> Path:
@@ -205,9 +207,19 @@ def _why_not(certificate: Certificate, cell: Cell) -> str | None:
     for one in _of_the_cell(certificate, cell):
         if not one.holds:
             return f"did not repeat: {one.folder}: {one.difference or one.because}"
-        if "host" not in one.environment:
-            return f"was rerun on the machine of the author's run, {one.here.get('host')}"
+        author, here = _hosts(one)
+        if author is None:
+            return f"{one.folder}: no run log says where the author's run was"
+        if author == here:
+            return f"was rerun on the machine of the author's run, {here}"
     return None
+
+
+def _hosts(one: RecordOutcome) -> tuple[str | None, str | None]:
+    """Return the host of the author's run, by the run log here or else by theirs, and theirs."""
+    here = one.here.get("host")
+    in_certificate = one.environment.get("host", [here])[0]
+    return read_log(Path(one.folder)).get("host", in_certificate), here
 
 
 def print_certificates(checked: Sequence[Checked], cells: Sequence[Cell]) -> None:

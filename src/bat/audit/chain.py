@@ -12,9 +12,9 @@ from bat.provenance.register import (
     ORIGIN,
     REGISTER,
     Entry,
-    entry_name,
     entry_number,
     is_draft,
+    newest_number,
 )
 
 
@@ -65,15 +65,17 @@ class Chain:
         BatError
             Where there is none.
         """
-        names = _names(register)
-        numbers = {number for name in names if (number := entry_number(name))}
-        if not numbers:
+        newest = newest_number(register) if register.is_dir() else 0
+        if not newest:
             raise BatError(
                 f"{register}: no register of records here, so nothing was verified: jobs write it "
                 "when they run; results from elsewhere need theirs beside them"
             )
-        strangers = [name for name in names if not entry_number(name) and not is_draft(name)]
-        contents = {number: (register / entry_name(number)).read_bytes() for number in numbers}
+        # A listing may have an entry, but miss the one before, which was added during it: so this
+        # second one is not read further than the first one reached.
+        paths = {path: entry_number(path.name) for path in register.iterdir()}
+        contents = {n: path.read_bytes() for path, n in paths.items() if n and n <= newest}
+        strangers = [path.name for path, n in paths.items() if not n and not is_draft(path.name)]
         return cls(contents=dict(sorted(contents.items())), strangers=sorted(strangers))
 
     @cached_property
@@ -146,13 +148,3 @@ class Chain:
             first = seen.setdefault((entry.folder, entry.recipe, entry.run_log), number)
             if first != number:
                 yield Problem(entry=number, what=f"a duplicate: records the run of entry {first}")
-
-
-def _names(register: Path) -> set[str]:
-    """List a folder that grows: what was added during one look may be seen in part only."""
-    if not register.is_dir():
-        return set()
-    names: set[str] = set()
-    for _ in range(2):
-        names |= {path.name for path in register.iterdir()}
-    return names

@@ -7,6 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from bat.audit.experiment import METRICS, PREDICTIONS, TABLES, Experiment, Row
 from bat.data.clips import Clips, read_clips
 from bat.errors import BatError
@@ -58,8 +60,8 @@ class _Manifests:
     def of(self, folder: Path) -> Clips | None:
         """Return the clips of the task of a result; None where its manifest is not intact."""
         inputs = self._experiment.recipes[folder].inputs
-        (path,) = [known.path for known in inputs if known.role == "manifest"] or [""]
-        if not self._experiment.intact(Path(path)):
+        path = next((known.path for known in inputs if known.role == "manifest"), None)
+        if path is None or not self._experiment.intact(Path(path)):
             return None
         if path not in self._read:
             self._read[path] = read_clips(Path(path))
@@ -93,7 +95,7 @@ def _check_row(
                 confidence=statistics.confidence,
                 seed=statistics.seed,
             )
-        except (BatError, ValueError) as error:  # runs of different sizes
+        except (BatError, ValueError, IndexError) as error:  # no runs, or of different sizes
             wrong = [f"cannot be computed: {error}"]
         else:
             wrong = list(_wrong_in(cells[name], runs, summary))
@@ -152,7 +154,7 @@ def _check_clips(
         if run.clips != ids[places.tolist()].to_list():
             message = f"{where}: expected the {len(places)} test clips of the manifest, found "
             message += f"{len(run.clips)}" + (" others" if len(run.clips) == len(places) else "")
-        elif labelled and not (run.present == clips.present[places]).all():
+        elif labelled and not np.array_equal(run.present, clips.present[places]):
             message = f"{where}: its labels are not those of the manifest"
         else:
             continue

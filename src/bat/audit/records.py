@@ -13,6 +13,7 @@ from bat.workflow import Plan, wanted_digest
 
 _VERIFIED = AUDIT / "verified.json"
 _DIFFERENCES_SHOWN = 3
+_LETTERS_SHOWN = 60
 
 
 def check_records(experiment: Experiment) -> Iterator[Problem]:
@@ -41,7 +42,12 @@ def check_audit(experiment: Experiment) -> Iterator[Problem]:
     """Check that the records are those that the audit stage verified before the table was made."""
     if not experiment.intact(_VERIFIED):
         return
-    verified = json.loads(_VERIFIED.read_text(encoding="utf-8"))["records"]
+    try:
+        verified = dict(json.loads(_VERIFIED.read_text(encoding="utf-8"))["records"])
+    except (ValueError, TypeError, KeyError):
+        message = f"{_VERIFIED}: does not say which records were verified"
+        yield Problem(kind="audit", path=_VERIFIED, message=message, spoils=(_VERIFIED,))
+        return
     for folder, recipe in experiment.recipes.items():
         then = verified.get(folder.as_posix())
         if then is not None and then != recipe.id:
@@ -103,7 +109,9 @@ def differences(then: Any, now: Any, name: str = "") -> Iterator[str]:
 
 def _shown(value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) < 60 else f"{len(value)} values" if isinstance(value, list) else "..."
+    if len(text) <= _LETTERS_SHOWN:
+        return text
+    return f"{len(value)} values" if isinstance(value, list) else f"{text[:_LETTERS_SHOWN]}..."
 
 
 def _check_inputs(folder: Path, recipe: Recipe, experiment: Experiment) -> Iterator[Problem]:

@@ -4,6 +4,7 @@ The originals are read and never written to. How a rebuild must repeat its recor
 declares; whatever differs beyond that is a failure, also between two rebuilds on one machine.
 """
 
+import os
 import shutil
 import tempfile
 import time
@@ -70,7 +71,7 @@ def folders_of(asked: str, tables: Path) -> list[Path]:
         If it is none of these, or the stage has no records here.
     """
     if (Path(asked) / RECIPE).is_file():
-        return [Path(asked)]
+        return [Path(os.path.relpath(asked))]
     if asked in STAGES:
         roots = [root for root in (Path("data"), Path("results")) if root.is_dir()]
         folders = [f for f in recorded_folders(roots) if read_recipe(f).stage == asked]

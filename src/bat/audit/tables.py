@@ -21,12 +21,14 @@ _NOT_PRINTED = {"value", "runs", "clip_deviation", "folders"}
 def check_tables(experiment: Experiment, cells: list[Cell]) -> Iterator[Problem]:
     """Compare the cells with what there should be, and the three tables with the cells."""
     yield from _check_cells(experiment, cells)
+    if not cells:
+        return
     settings = experiment.plan.settings("table", {})
     lines = [cell.model_dump(mode="json", exclude=_NOT_PRINTED) for cell in cells]
     for name, text in tables_of(long_table(lines), settings).items():
         path = TABLES / name
         if experiment.intact(path):
-            found = path.read_text(encoding="utf-8")
+            found = path.read_text(encoding="utf-8", errors="replace")
             if found != text:
                 yield _difference(path, _told[name](found), _told[name](text))
 

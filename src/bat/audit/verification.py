@@ -349,10 +349,9 @@ def _text(report: Report) -> str:
         red = [name for name, state in states.items() if state != "ok"]
         if red:
             lines.append(f"{len(red)} of {len(states)} {what} depend on what is wrong")
-    rate = readable_bytes(round(report.bytes / max(report.seconds, 1e-3)))
     lines.append(
-        f"{report.files} files, {readable_bytes(report.bytes)} rehashed in {report.seconds:.1f} s "
-        f"({rate}/s), {len(report.problems)} problems"
+        f"{report.files} files, {readable_bytes(report.bytes)} rehashed, "
+        f"{len(report.problems)} problems, {report.seconds:.1f} s"
     )
     if report.cells:
         good = [list(states.values()).count("ok") for states in (report.cells, report.figures)]

@@ -8,14 +8,12 @@ waveforms.
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import pandera.polars as pa
 import polars as pl
-import torch
-from torch import Tensor
 
 from bat.audio.pcm import root_mean_square
 from bat.data.labels import LabelOrder, read_order
@@ -31,6 +29,9 @@ from bat.data.tables import (
     write_table,
 )
 from bat.errors import BatError
+
+if TYPE_CHECKING:  # who reads a manifest need not wait for torch
+    from torch import Tensor
 
 _COMPONENT = pl.Struct(
     {
@@ -291,7 +292,7 @@ def read_manifest(path: Path) -> tuple[pl.DataFrame, LabelOrder]:
     return manifest, order
 
 
-def render(clips: pl.DataFrame, store: PcmStore, *, samples: int | None = None) -> Tensor:
+def render(clips: pl.DataFrame, store: PcmStore, *, samples: int | None = None) -> "Tensor":
     """Make the waveforms of clips.
 
     Components are scaled by their gains and summed. Where the sum exceeds full scale, the whole
@@ -326,6 +327,8 @@ def render(clips: pl.DataFrame, store: PcmStore, *, samples: int | None = None) 
             f"render: expected clips of one length, found {found} samples; "
             "give the input's samples, to which clips are padded or cut"
         )
+    import torch
+
     return torch.from_numpy(np.stack(waveforms))
 
 

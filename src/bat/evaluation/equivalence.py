@@ -21,6 +21,9 @@ from scipy.special import betaincinv, stdtrit
 Floats = NDArray[np.float64]
 EQUIVALENT, DIFFERENT, UNDECIDED = "equivalent", "different", "undecided"
 
+# The inverse of the beta function needs ever longer above; limits are then 0.003 points apart.
+_MOST_TRIALS = 1e9
+
 
 @dataclass(frozen=True, kw_only=True)
 class Interval:
@@ -104,6 +107,7 @@ def _clip_limits(
     shares = np.clip(value, 0.0, 1.0)
     with np.errstate(divide="ignore", invalid="ignore"):
         trials = np.where(deviation == 0, clips, shares * (1 - shares) / widened**2)
+    trials = np.minimum(trials, _MOST_TRIALS)
     hits, tail = shares * trials, (1 - confidence) / 2
     low, high = _beta(tail, hits, trials - hits + 1), _beta(1 - tail, hits + 1, trials - hits)
     no_share = (value >= 1) & (deviation > 0)

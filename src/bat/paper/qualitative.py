@@ -111,6 +111,8 @@ def _judged(statement: Statement, findings: list[Finding], printed: str) -> Judg
         )
     else:
         holding, reason = "holds", f"{tried} of {tried} differences are above zero"
+    if 0 < tried < len(findings):
+        reason += f"; {len(findings) - tried} were not run"
     return Judged(
         statement=statement, holding=holding, reason=reason, printed=printed, findings=findings
     )

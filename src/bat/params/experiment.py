@@ -1,6 +1,7 @@
 """The whole experiment: its sections, and that they fit together."""
 
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -304,9 +305,14 @@ def _require_all(names: Iterable[str] | None, known: Iterable[str], key: str) ->
         _require(name, known, key)
 
 
+@cache  # made anew for each of thousands of jobs it takes seconds
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
+
+
 def _validated(kind: Any, content: dict[str, Any], where: str) -> Any:
     try:
-        return TypeAdapter(kind).validate_python(content)
+        return _adapter(kind).validate_python(content)
     except ValidationError as error:
         first = error.errors()[0]
         # unions put the kind before the key

@@ -107,6 +107,11 @@ def entry_number(name: str) -> int | None:
     return int(match[1]) or None if match else None
 
 
+def newest_number(register: Path) -> int:
+    """Return the highest number of an entry in a register; 0 where there is none."""
+    return max((entry_number(path.name) or 0 for path in register.iterdir()), default=0)
+
+
 def is_draft(name: str) -> bool:
     """Tell whether a file is one that a killed job left, or a running one will link."""
     return name.startswith(_DRAFT)
@@ -141,7 +146,7 @@ def draft_entry(
     register.mkdir(parents=True, exist_ok=True)
     draft = Draft(record, finished, register)
     try:
-        draft.write(_newest(register))
+        draft.write(newest_number(register))
         yield draft
     finally:
         draft.remove()
@@ -158,7 +163,7 @@ class Draft:
 
     def append(self) -> Entry:
         """Make it the newest entry, on the disk when this returns."""
-        for newest in count(_newest(self._register)):
+        for newest in count(newest_number(self._register)):
             entry = self.write(newest)
             if self._link(self._register / entry_name(entry.number)):
                 break
@@ -191,11 +196,6 @@ class Draft:
             # a network file system that asked its server twice complains of its own success
             return self._path.samefile(entry)
         return True
-
-
-def _newest(register: Path) -> int:
-    """Return the highest number of an entry; 0 where there is none."""
-    return max((entry_number(path.name) or 0 for path in register.iterdir()), default=0)
 
 
 def _end(register: Path, newest: int) -> tuple[str, datetime]:
