@@ -709,17 +709,23 @@ def test_numbers_of_claims_resolve_too(view, judged):
 # --- many numbers -----------------------------------------------------------------------------
 
 
-def test_nothing_is_made_before_somebody_looks_at_it(page):
-    assert page.script("return document.getElementById('panel-body').childElementCount") == 0
-    assert page.script("return recordTexts") is None
-    page.search("bat-mini")
-    assert page.script("return recordTexts") is None
-    page.search("0" * 12)
-    assert page.script("return recordTexts.length === DATA.records.length")
-    page.open_number(CELL) if page.search("") else None
+def test_a_panel_is_made_when_it_is_opened_and_gone_when_it_is_closed(page):
+    made = "return document.getElementById('panel-body').childElementCount"
+    assert page.script(made) == 0
+    page.open_number(CELL)
+    assert page.script(made) == 1
     page.keys(Keys.ESCAPE)
     page.until("return !document.getElementById('panel').open")
-    assert page.script("return document.getElementById('panel-body').childElementCount") == 0
+    assert page.script(made) == 0
+
+
+def test_a_narrower_and_a_wider_search_leave_nothing_behind(page):
+    """Rows that are left out are not touched; they must be right when they come back."""
+    every = page.search("")
+    for words in ("mixture map", "eat-mini", "none", "lp", "speaker accuracy", "bat-mini cgp"):
+        found = page.search(words)
+        assert found == [n for n in every if all(w in n.lower() for w in words.split())]
+    assert page.search("") == every
 
 
 def test_groups_off_the_screen_are_not_laid_out(view, tmp_path):

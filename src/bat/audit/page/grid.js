@@ -1,7 +1,7 @@
 // The main table: a grid of numbers, one tab stop, arrow keys inside.
 
 const columns = []; // { task, metric, head }
-const rows = []; // { model, method, row, cells: [element or null] by column }
+const groups = []; // { element, rows: [{ method, row, indices, cells: [element or null] by column }] }
 const gridCells = new Array(DATA.cells.length);
 let current = null; // the number that Tab comes to
 let taskHeads = [];
@@ -18,28 +18,28 @@ function buildGrid() {
   // Metrics of one task stand together.
   const tasks = unique(DATA.cells.map((cell) => cell.task));
   columns.push(...tasks.flatMap((task) => [...columnOf.values()].filter((c) => c.task === task)));
-  columns.forEach((column, place) => columnOf.set(JSON.stringify([column.task, column.metric]), column)
-    && (column.place = place));
-  const groups = new Map();
+  columns.forEach((column, place) => { column.place = place; });
+  const ofModel = new Map();
   DATA.cells.forEach((cell, index) => {
     const key = JSON.stringify([cell.model, cell.method]);
     if (!places.has(key)) {
-      const row = { model: cell.model, method: cell.method, cells: new Array(columns.length).fill(null) };
+      const row = { method: cell.method, indices: [], cells: new Array(columns.length).fill(null) };
       places.set(key, row);
-      if (!groups.has(cell.model)) groups.set(cell.model, []);
-      groups.get(cell.model).push(row);
+      if (!ofModel.has(cell.model)) ofModel.set(cell.model, []);
+      ofModel.get(cell.model).push(row);
     }
     const column = columnOf.get(JSON.stringify([cell.task, cell.metric]));
     gridCells[index] = numberElement(cell, index);
     places.get(key).cells[column.place] = gridCells[index];
+    places.get(key).indices.push(index);
   });
   const grid = byId("grid");
   grid.setAttribute("role", "grid");
   grid.setAttribute("aria-label", "Main table");
   grid.setAttribute("aria-colcount", columns.length + 1);
-  grid.append(gridHead(tasks), ...[...groups].map(([model, of]) => gridGroup(model, of)));
-  grid.setAttribute("aria-rowcount", rows.length + 2);
-  grid.classList.toggle("long", rows.length > LONG);
+  grid.append(gridHead(tasks), ...[...ofModel].map(([model, rows]) => gridGroup(model, rows)));
+  grid.setAttribute("aria-rowcount", places.size + 2);
+  grid.classList.toggle("long", places.size > LONG);
   grid.addEventListener("click", (event) => openFrom(event.target));
   grid.addEventListener("keydown", walk);
   grid.addEventListener("focusin", (event) => focusable(event.target.closest("[data-cell]")));
@@ -63,25 +63,23 @@ function gridHead(tasks) {
       columns.map(({ head }) => head)));
 }
 
-function gridGroup(model, of) {
+function gridGroup(model, rows) {
   const group = element("div", { role: "rowgroup", class: "group" },
     element("div", { role: "row", class: "row model" },
       element("div", { role: "rowheader", class: "name", "aria-colspan": columns.length + 1 }, model)));
-  group.style.setProperty("--rows", of.length);
-  for (const row of of) {
-    row.group = group;
-    row.row = element("div", { role: "row", class: "row" },
-      element("div", { role: "rowheader", class: "name" }, row.method),
-      row.cells.map((cell, place) => {
-        const filled = cell ?? element("div", { role: "gridcell", class: "blank" });
-        filled.setAttribute("aria-colindex", place + 2);
-        return filled;
-      }));
-    row.all = [...row.row.children].slice(1);
-    rows.push(row);
-    row.row.setAttribute("aria-rowindex", rows.length + 2);
+  group.style.setProperty("--rows", rows.length);
+  let before = groups.reduce((sum, each) => sum + each.rows.length, 2);
+  for (const row of rows) {
+    row.all = row.cells.map((cell, place) => {
+      const filled = cell ?? element("div", { role: "gridcell", class: "blank" });
+      filled.setAttribute("aria-colindex", place + 2);
+      return filled;
+    });
+    row.row = element("div", { role: "row", class: "row", "aria-rowindex": (before += 1) },
+      element("div", { role: "rowheader", class: "name" }, row.method), row.all);
     group.append(row.row);
   }
+  groups.push({ element: group, rows });
   return group;
 }
 
@@ -99,27 +97,32 @@ function numberElement(cell, index) {
   WRONG[index] || known ? element("em", {}, WRONG[index] ? "!" : known.sign) : null);
 }
 
-/** Leave out rows and columns without a match, and blank what else does not match. */
+/**
+ * Leave out groups, rows and columns without a match, and blank what else does not match. What lies
+ * in something that is left out stays as it is: thousands of changes would take longer than a key.
+ */
 function showMatches(matches) {
-  const wanted = new Array(columns.length).fill(false);
-  for (const row of rows) {
-    let any = false;
-    row.cells.forEach((cell, place) => {
-      if (!cell) return;
-      const match = matches[cell.dataset.cell] === 1;
-      if (cell.classList.contains("miss") === match) cell.classList.toggle("miss", !match);
-      if (match) any = wanted[place] = true;
-    });
-    if (row.row.hidden === any) row.row.hidden = !any;
+  const wanted = new Set();
+  for (const group of groups) {
+    const found = group.rows.filter(({ indices }) => indices.some((index) => matches[index]));
+    setHidden(group.element, !found.length);
+    if (!found.length) continue;
+    group.element.style.setProperty("--rows", found.length);
+    for (const row of group.rows) if (!found.includes(row)) setHidden(row.row, true);
+    for (const row of found) {
+      setHidden(row.row, false);
+      row.indices.forEach((index) => {
+        gridCells[index].classList.toggle("miss", !matches[index]);
+        if (matches[index]) wanted.add(row.cells.indexOf(gridCells[index]));
+      });
+    }
   }
-  const groups = new Map();
-  for (const { group, row } of rows) groups.set(group, (groups.get(group) ?? 0) + !row.hidden);
-  for (const [group, count] of groups) {
-    if (group.hidden !== !count) group.hidden = !count;
-    group.style.setProperty("--rows", count);
-  }
-  showColumns(columns.filter((_, place) => wanted[place]));
+  if (wanted.size) showColumns(columns.filter((_, place) => wanted.has(place)));
   if (!isShown(current)) focusable(gridCells.find(isShown) ?? null);
+}
+
+function setHidden(element, hidden) {
+  if (element.hidden !== hidden) element.hidden = hidden;
 }
 
 let shownColumns = "";
@@ -133,7 +136,7 @@ function showColumns(wanted) {
     const hidden = !wanted.includes(column);
     if (column.head.hidden === hidden) continue;
     column.head.hidden = hidden;
-    for (const row of rows) row.all[column.place].hidden = hidden;
+    for (const { rows } of groups) for (const row of rows) row.all[column.place].hidden = hidden;
   }
   for (const { task, head } of taskHeads) {
     const span = wanted.filter((column) => column.task === task).length;
@@ -144,7 +147,7 @@ function showColumns(wanted) {
 }
 
 const isShown = (cell) => Boolean(cell) && !cell.classList.contains("miss")
-  && !cell.hidden && !cell.parentElement.hidden;
+  && !cell.hidden && !cell.parentElement.hidden && !cell.parentElement.parentElement.hidden;
 
 function focusable(cell) {
   if (cell === current) return;
@@ -172,7 +175,8 @@ function walk(event) {
 
 /** Numbers of a row that can be gone to. */
 const stops = (row) => row.cells.filter(isShown);
-const walkable = () => rows.filter((row) => !row.row.hidden);
+const walkable = () => groups.filter(({ element }) => !element.hidden)
+  .flatMap((group) => group.rows.filter((row) => !row.row.hidden));
 
 function moveFocus(down, right) {
   const shown = walkable();

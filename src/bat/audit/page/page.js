@@ -184,4 +184,5 @@ byId("panel").addEventListener("click", (event) => {
 });
 window.addEventListener("hashchange", route);
 route();
+(window.requestIdleCallback ?? setTimeout)(textsOfRecords);
 document.documentElement.dataset.ready = "";

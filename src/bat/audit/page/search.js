@@ -4,7 +4,7 @@ const CELL_TEXTS = DATA.cells.map((cell) =>
   `${cell.model} ${cell.method} ${cell.task} ${cell.metric} ${cellName(cell)} ${cell.record}`
     .toLowerCase());
 
-// Made when somebody first looks for a hash or a path.
+// Made in the first idle moment, or when somebody looks for a hash or a path before that.
 let recordTexts = null;
 
 function textsOfRecords() {
