@@ -72,11 +72,11 @@ def slurm(*command):
     return done.stdout
 
 
-def preempt(spared=0):
-    """Run a job of the urgent partition on all processors but some, and wait for it."""
+def preempt(*options, spared=0):
+    """Submit a job of the urgent partition that needs all processors but some."""
     cpus = int(slurm("sinfo", "--noheader", "--format=%c").split()[0])
     slurm(
-        "sbatch", "--wait", "--partition=urgent", f"--ntasks={cpus - spared}", "--mem=10",
+        "sbatch", *options, "--partition=urgent", f"--ntasks={cpus - spared}", "--mem=10",
         "--output=/dev/null", "--wrap=true",
     )  # fmt: skip
 

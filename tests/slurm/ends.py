@@ -74,5 +74,5 @@ class MadeForIt(OnCluster):
         (self.folder / "stage.py").write_text(STAGE)
         snakemake = self.start()
         wait_until((self.folder / "lost.trace").exists, 120)
-        preempt(spared=1)  # of the job that is to reach its time limit
+        preempt("--wait", spared=1)  # of the job that is to reach its time limit
         return snakemake

@@ -3,14 +3,13 @@
 import csv
 import os
 import shutil
-import signal
 from datetime import datetime
 
 import pytest
 
 from pipeline.conftest import MAIN, new_experiment
 from pipeline.tiny import tinier_params
-from slurm.cluster import OnCluster, preempt, python, slurm, wait_until
+from slurm.cluster import OnCluster, preempt, slurm, wait_until
 
 pytestmark = [
     pytest.mark.slurm,
@@ -51,10 +50,10 @@ def test_jobs_of_slurm_build_the_same_table_as_the_local_run(undisturbed, tmp_pa
 
 
 @pytest.fixture
-def prepared(undisturbed, tmp_path):
-    """An experiment whose spectrograms are there, and no encoder yet."""
+def pretrained(undisturbed, tmp_path):
+    """An experiment whose encoders are there, and no tokens yet."""
     undisturbed.copy_to(tmp_path / "run")
-    shutil.rmtree(tmp_path / "run" / "results")
+    shutil.rmtree(tmp_path / "run" / "results" / "probe")
     shutil.rmtree(tmp_path / "run" / "data" / "tokens")
     return OnCluster(tmp_path / "run")
 
@@ -70,37 +69,18 @@ def running_stage(experiment, name):
     return wait_until(found, 120)[0]
 
 
-def test_killed_cancelled_requeued_and_preempted_it_gives_the_same_bytes(prepared, undisturbed):
-    snakemake = prepared.start(f"{PROBE}/metrics.json")
-    orphan = running_stage(prepared, "pretrain")
-    orphan.suspend()
-    os.kill(snakemake.pid, signal.SIGKILL)
-    snakemake.wait()
-    assert prepared.jobs("RUNNING")
-
-    # A run that cannot reach SLURM takes over: the orphan ends by itself and publishes nothing.
-    take_over = "from bat.slurm.runs import begin_run; begin_run(); print('mine', flush=True); "
-    with python(take_over + "input()", prepared.folder, PATH="/nowhere") as successor:
-        assert successor.stdout.readline() == "mine\n"
-        orphan.resume()
-        orphan.wait(timeout=30)
-        successor.communicate("\n")
-    group = orphan.info["cmdline"][orphan.info["cmdline"].index("--group") + 1]
-    assert not (prepared.folder / f"results/pretrain/bat-mini/{group}/recipe.json").exists()
-
-    # What still runs of the first run is cancelled by the next; then its own jobs are disturbed.
-    snakemake = prepared.start(f"{PROBE}/metrics.json")
-    running_stage(prepared, "pretrain")
-    slurm("scancel", prepared.jobs("RUNNING")[0][0])
-    running_stage(prepared, "embed")
-    slurm("scontrol", "requeue", prepared.jobs("RUNNING")[0][0])
-    running_stage(prepared, "probe")
-    preempt()
-    assert snakemake.wait(timeout=240) == 0, prepared.output()[-3000:]
-    made = {name for name in prepared.recipes() if name.startswith("results")}
+def test_requeued_and_preempted_it_gives_the_same_bytes(pretrained, undisturbed):
+    """Stages that start anew; those that go on are those of test_interruptions.py."""
+    snakemake = pretrained.start(f"{PROBE}/metrics.json")
+    running_stage(pretrained, "embed")
+    slurm("scontrol", "requeue", pretrained.jobs("RUNNING")[0][0])
+    running_stage(pretrained, "probe")
+    preempt("--wait")
+    assert snakemake.wait(timeout=240) == 0, pretrained.output()[-3000:]
+    made = {name for name in pretrained.recipes() if "probe" in name or "tokens" in name}
     assert f"{PROBE}/recipe.json" in made
-    assert {name: prepared.recipes()[name] for name in made} == {
+    assert {name: pretrained.recipes()[name] for name in made} == {
         name: undisturbed.recipes()[name] for name in made
     }
-    audit = prepared.bat("audit", "verify", PROBE)
+    audit = pretrained.bat("audit", "verify", PROBE)
     assert audit.returncode == 0, audit.stdout + audit.stderr

@@ -81,6 +81,14 @@ class Pretraining(OnCluster):
         (stage,) = [s for s in self.stages() if "pretrain" in s.info["cmdline"]]
         return stage, stage.environ()["SLURM_JOB_ID"]
 
+    def step_when_gone(self, stage):
+        """Wait for a stage to end; return how far it came, before another goes on from there."""
+        try:
+            stage.wait(timeout=90)
+        except psutil.TimeoutExpired:
+            raise AssertionError(f"the stage lives on: {stage}") from None
+        return self.step()
+
     def checkpoints(self):
         found = self.folder.glob("data/checkpoints/bat-mini/early/*/step-*")
         return sorted(int(path.name.removeprefix("step-")) for path in found)
@@ -88,23 +96,28 @@ class Pretraining(OnCluster):
 
 def by_sigterm(run, stage, job, chance):
     slurm("scancel", "--signal=TERM", job)
+    return run.step_when_gone(stage)
 
 
 def by_sigusr1(run, stage, job, chance):
     slurm("scancel", "--signal=USR1", job)
+    return run.step_when_gone(stage)
 
 
 def by_sigkill(run, stage, job, chance):
     """As the kernel does when memory is short: one process, without a word to the others."""
     stage.kill()
+    return run.step_when_gone(stage)
 
 
 def by_requeue(run, stage, job, chance):
     slurm("scontrol", "requeue", job)
+    return run.step_when_gone(stage)
 
 
 def by_preemption(run, stage, job, chance):
     preempt()
+    return run.step_when_gone(stage)
 
 
 def by_time_limit(run, stage, job, chance):
@@ -117,27 +130,30 @@ def by_time_limit(run, stage, job, chance):
     slurm("scontrol", "update", f"JobId={job}", f"EndTime={end:%Y-%m-%dT%H:%M:%S}")
     wait_until(lambda: waiting_signals(stage) & {signal.SIGTERM, signal.SIGUSR1}, 90)
     stage.resume()
-    stage.wait(timeout=60)
+    step = run.step_when_gone(stage)
     (state,) = wait_until(
         lambda: [s for number, s, *_ in run.jobs() if number == job and s != "COMPLETING"], 60
     )
     if state != "TIMEOUT":  # it was warned, and runs again under the same number
         slurm("scontrol", "update", f"JobId={job}", "TimeLimit=20")
+    return step
 
 
 def by_scancel(run, stage, job, chance):
     slurm("scancel", job)
+    return run.step_when_gone(stage)
 
 
 def by_the_end_of_snakemake(run, stage, job, chance):
-    """Snakemake is killed and started again; its job lives on, now and then out of SLURM's reach.
+    """Snakemake is killed and started again; its job lives on.
 
-    Then the next run cannot cancel it, and it must end by itself.
+    Every other time a run that cannot reach SLURM takes over first: nobody cancels the job, and it
+    must end by itself.
     """
     stage.suspend()
     os.kill(run.snakemake.pid, signal.SIGKILL)
     run.snakemake.wait()
-    if chance.random() < 0.5:
+    if len(run.runs_of_snakemake) % 2:
         with python(_TAKE_OVER, run.folder, PATH="/nowhere") as successor:
             assert successor.stdout.readline() == "mine\n"
             stage.resume()
@@ -145,6 +161,7 @@ def by_the_end_of_snakemake(run, stage, job, chance):
             successor.communicate("\n")
     assert not (run.folder / FOLDER / "recipe.json").exists()
     run.go_on()
+    return run.step_when_gone(stage)
 
 
 def waiting_signals(process):
@@ -172,15 +189,6 @@ def interrupt(run, ways, chance):
     run.go_on()
     for way in ways:
         stage, job = run.reach(run.step() + chance.randint(INTERVAL + 1, ADVANCE))
-        WAYS[way](run, stage, job, chance)
-        gone(stage)
-        places.append((way, run.step()))
+        places.append((way, WAYS[way](run, stage, job, chance)))
         assert not (run.folder / FOLDER / "recipe.json").exists(), (way, run.output()[-3000:])
     return places
-
-
-def gone(stage):
-    try:
-        stage.wait(timeout=90)
-    except psutil.TimeoutExpired:
-        raise AssertionError(f"the stage lives on: {stage}") from None
