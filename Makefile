@@ -21,6 +21,7 @@ $(VENV)/installed: requirements.lock pyproject.toml
 demo: install ## Run the default experiment on real audio (about ten minutes on two cores)
 	$(BIN)/snakemake --cores $(CORES) results/tables/main.csv
 	@$(BIN)/bat show results/tables/main.csv
+	@$(BIN)/bat audit page
 
 test: install ## Run the tests
 	$(BIN)/python -m pytest --numprocesses $(CORES) --dist loadfile
