@@ -68,6 +68,7 @@ KINDS = [
     ("table", "main_long.csv"),
     ("table", "main.md"),
     ("table", "cells.json"),
+    ("table", "gap.csv"),
 ]
 STAGES = list(dict.fromkeys(stage for stage, _ in KINDS))
 LP, CGP = "results/probe/bat-mini/speaker/lp/all", "results/probe/bat-mini/speaker/cgp/all"
@@ -512,6 +513,16 @@ def test_a_cell_edited_in_every_table_and_their_recipe_made_anew(copy, change):
     report = verified()
     assert kinds(report) == {"cell"}
     assert red(report) == ({ONE}, set())
+
+
+@mutant
+def test_a_gap_that_nobody_found_and_its_recipe_made_anew(copy):
+    path = copy.path(f"{TABLES}/gap.csv")
+    path.write_text(path.read_text("utf-8") + ",".join(["x"] * 14) + "\n", "utf-8")
+    copy.remake(TABLES)
+    report = verified()
+    assert [(p.kind, p.path) for p in report.problems] == [("table", f"{TABLES}/gap.csv")]
+    assert red(report) == (set(), set())
 
 
 @mutant
