@@ -4,7 +4,7 @@
 // of its own in it, so that it runs between the boxes. Inside a layer everything is ordered by the
 // mean place of its neighbours, a few times down and up (Sugiyama, Tagawa and Toda 1981).
 
-const BOX = { width: 176, height: 62, gap: 18, layer: 38, lane: 14, sweeps: 6 };
+const BOX = { width: 190, height: 62, gap: 18, layer: 38, lane: 14, sweeps: 6 };
 
 /** What is drawn for a number: itself, the statistics, and every record behind its runs. */
 function lineageOf(cell) {
@@ -144,7 +144,7 @@ function recordBox(node, open) {
       choose();
     },
   }, [
-    ["kind", `${wrong ? "! " : ""}${leaves(record)}`], ["what", short(about(record), 25)],
+    ["kind", `${wrong ? "! " : ""}${leaves(record)}`], ["what", short(about(record), 27)],
     ["id", record.id === null ? "no record" : recordId(node.record).slice(0, 16)],
   ], `${record.stage}: ${record.folder}`);
 }
