@@ -715,8 +715,7 @@ def test_a_panel_is_made_when_it_is_opened_and_gone_when_it_is_closed(page):
     page.open_number(CELL)
     assert page.script(made) == 1
     page.keys(Keys.ESCAPE)
-    page.until("return !document.getElementById('panel').open")
-    assert page.script(made) == 0
+    page.until(f"{made} === 0")
 
 
 def test_a_narrower_and_a_wider_search_leave_nothing_behind(page):
