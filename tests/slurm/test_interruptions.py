@@ -16,8 +16,8 @@ pytestmark = [
     pytest.mark.usefixtures("cluster"),
 ]
 SEED = int(os.environ.get("BAT_TEST_SEED", "20260218"))
-# One training that is interrupted once in every way; or, as it takes half an hour, when asked for,
-# eight that are interrupted ten times each.
+# One training that is interrupted once in every way; or, when asked for, as it takes an hour, eight
+# that are interrupted ten times each.
 STEPS, TRAININGS = 500, {"every way": [*WAYS]}
 if "BAT_TEST_EVERY_WAY_TEN_TIMES" in os.environ:
     STEPS, TRAININGS = 800, {way: [way] * 10 for way in WAYS}
