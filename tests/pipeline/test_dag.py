@@ -127,7 +127,9 @@ def test_the_archive_of_a_cell_is_found_by_tracing_it(finished):
     done = finished.bat("audit", "trace", "main.csv#bat-mini,cgp,speaker,accuracy", "--verify")
     assert done.returncode == 0, done.stderr
     assert file_source(FIXTURE)["sha256"] in done.stdout
-    stages = [line.split()[0] for line in done.stdout.splitlines() if "record " in line]
+    stages = [
+        line.lstrip(" │├└─").split()[0] for line in done.stdout.splitlines() if "record " in line
+    ]
     assert {*stages} == {
         "table", "probe", "embed", "pretrain", "frontend", "prepare", "resample", "download",
     }  # fmt: skip
