@@ -509,6 +509,8 @@ def rebuild(
     """Do again what a record says, from the files that it names, into another folder.
 
     The record alone says what to do; no parameters are read. See bat audit rerun.
+
+    Example: bat rebuild results/baseline/speaker --out rebuilt
     """
     if ranks > 1 and not under_torchrun():
         start_log(None)

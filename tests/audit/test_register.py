@@ -17,7 +17,7 @@ from bat.audit.head import Head, publish_head, signature_of
 from bat.audit.register import print_register_verification, verify_register
 from bat.errors import BatError
 from bat.provenance.hashing import canonical_json, sha256_of_file
-from bat.provenance.lineage import Verifier
+from bat.provenance.lineage import verify_records
 from bat.provenance.recipe import RECIPE, RUN_LOG
 from bat.provenance.register import ORIGIN, REGISTER
 from bat.provenance.signature import Signer
@@ -317,10 +317,7 @@ def test_a_forged_run_log_is_found_by_what_it_contradicts(register):
 
 def test_a_result_edited_together_with_its_recipe_and_run_log_is_found(register):
     edit_recipe_and_outputs(LAST, "r.bin", b"a better result")
-    verifier = Verifier()
-    verifier.add(LAST)
-    verifier.check_links()
-    assert verifier.problems == []  # all fits together
+    assert verify_records([LAST]).problems == []  # all fits together
     (problem,) = problems()
     assert problem.startswith("results/last: entry 8: recipe.json is not the one registered")
 

@@ -22,7 +22,7 @@ def chain(here):
 
 def test_verification_counts_what_it_rehashed(chain, capsys):
     print_report(verify_folders(ROOTS))
-    assert f"5 files, {SIZE} B rehashed, 0 problems" in capsys.readouterr().out
+    assert f"3 records, 5 files, {SIZE} B rehashed, 0 problems" in capsys.readouterr().out
 
 
 def test_verification_prints_every_problem_and_fails(chain, capsys):

@@ -443,6 +443,7 @@ def moved_by_module(monkeypatch, plan, before, module):
         fingerprint, "sha256_of_file", lambda path: "new" if path == source else real(path)
     )
     monkeypatch.setattr(workflow, "code_of", by_roots(fingerprint.code_of))
+    monkeypatch.setattr(plan, "_code", {})  # a plan reads the code once
     after = digests(plan)
     jobs = {s: [dict(j) for j, d in after[s].items() if d != before[s][j]] for s in STAGES}
     return {stage for stage, of in jobs.items() if of}, jobs

@@ -63,6 +63,7 @@ def every_task_params() -> dict[str, Any]:
         "baseline": None,
         "seeds": {"pretrain": 0, "probe": [0], "finetune": [0]},
         "statistics": {"bootstrap_resamples": 20, "confidence": 0.95, "seed": 0},
+        "equivalence": {"margin": 0.5, "margins": {}, "confidence": 0.9},
         "figures": {},
         "grain": {"probe": "cell", "finetune": "cell"},
         "compute": {

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import shutil
 import zipfile
 
@@ -127,10 +128,7 @@ def test_the_archive_of_a_cell_is_found_by_tracing_it(finished):
     done = finished.bat("audit", "trace", "main.csv#bat-mini,cgp,speaker,accuracy", "--verify")
     assert done.returncode == 0, done.stderr
     assert file_source(FIXTURE)["sha256"] in done.stdout
-    stages = [
-        line.lstrip(" │├└─").split()[0] for line in done.stdout.splitlines() if "record " in line
-    ]
-    assert {*stages} == {
+    assert set(re.findall(r"─ (\w+) (?:data|results)/", done.stdout)) == {
         "table", "probe", "embed", "pretrain", "frontend", "prepare", "resample", "download",
     }  # fmt: skip
     assert "all match" in done.stdout

@@ -60,7 +60,7 @@ def partial_outputs(folder):
 
 def assert_what_looks_finished_is_whole(experiment):
     if experiment.recipes():
-        audit = experiment.bat("audit", "verify")
+        audit = experiment.bat("audit", "verify", "data", "results")
         assert audit.returncode == 0, audit.stdout + audit.stderr
         assert f"{len(experiment.recipes())} records" in audit.stdout
 

@@ -319,7 +319,11 @@ def test_processes_killed_at_random_moments_leave_a_whole_chain(here, appenders)
 
 def test_verification_during_the_work_of_jobs_finds_nothing(here):
     build_chain()
-    worker = subprocess.Popen([sys.executable, "-c", WORK], stderr=subprocess.PIPE, text=True)
+    worker = subprocess.Popen(
+        [sys.executable, "-c", WORK],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
     try:
         looks = 0
         while Chain.read().newest < 20 or looks < 10:

@@ -64,8 +64,8 @@ class Report:
 
     Attributes
     ----------
-    files, bytes
-        What was rehashed.
+    records, files, bytes
+        What was read and rehashed.
     seconds
         How long the whole took.
     problems
@@ -76,6 +76,7 @@ class Report:
         ``ok`` or ``red``, by name; red ones stand on something that does not hold.
     """
 
+    records: int
     files: int
     bytes: int
     seconds: float
@@ -224,6 +225,7 @@ def _report(
         )
     red = {name for finding in findings for name in (*finding.cells, *finding.figures)}
     return Report(
+        records=len(verified.recipes),
         files=verified.files,
         bytes=verified.bytes,
         seconds=round(time.monotonic() - started, 3),
@@ -306,6 +308,7 @@ def verify_folders(roots: Sequence[Path], *, jobs: int | None = None) -> Report:
     verified = verify_records(folders, jobs)
     alone = [one for item in verified.recipes.items() for one in check_alone(*item)]
     return Report(
+        records=len(verified.recipes),
         files=verified.files,
         bytes=verified.bytes,
         seconds=round(time.monotonic() - started, 3),
@@ -350,7 +353,7 @@ def _text(report: Report) -> str:
         if red:
             lines.append(f"{len(red)} of {len(states)} {what} depend on what is wrong")
     lines.append(
-        f"{report.files} files, {readable_bytes(report.bytes)} rehashed, "
+        f"{report.records} records, {report.files} files, {readable_bytes(report.bytes)} rehashed, "
         f"{len(report.problems)} problems, {report.seconds:.1f} s"
     )
     if report.cells:
