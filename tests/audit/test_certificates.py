@@ -61,9 +61,10 @@ def certified(undisturbed, tmp_path_factory):
 
 
 @pytest.fixture
-def copy(certified, tmp_path):
-    """The certificates, to be damaged."""
+def copy(certified, tmp_path, monkeypatch):
+    """The certificates, to be damaged, where nothing else is known of the author's run."""
     run, key = certified
+    monkeypatch.chdir(tmp_path)
     shutil.copytree(run / "certificates", tmp_path / "certificates")
     return tmp_path / "certificates", todays_cells(run / "results/tables"), key
 
