@@ -266,18 +266,17 @@ ODDITIES = {
 def test_the_least_oddity_is_left_to_ffmpeg(oddity):
     content = ODDITIES[oddity]
     assert decode_in_process(content, rate_hz=16_000) is None
-    assert verdict(decode, content) == verdict(bat.audio.ffmpeg.decode, content)
+    # Of several complaints ffmpeg now and then says another one first: the same one in some run.
+    verdicts = (verdict(bat.audio.ffmpeg.decode, content) for _ in range(10))
+    assert verdict(decode, content) in verdicts
 
 
 def verdict(decoder, content):
-    """The samples, or the class and the kind of the refusal.
-
-    Which of its complaints ffmpeg says last differs between two runs of the same command.
-    """
+    """The samples, or the class and the message of the refusal."""
     try:
         return decoder(content, rate_hz=16_000).samples.tobytes()
     except DecodeError as error:
-        return type(error), str(error).partition(":")[0]
+        return type(error), str(error)
 
 
 def test_the_oddities_are_odd_for_the_reason_that_they_name():
